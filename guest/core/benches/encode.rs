@@ -1,0 +1,3 @@
+//! Encoding and compression of the comparison rows.
+
+fn main() {}

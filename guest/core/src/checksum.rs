@@ -1,0 +1,129 @@
+//! CRC32C (Castagnoli), the checksum of every tunnel stream.
+
+/// Continues a CRC32C: `extend(extend(0, a), b)` is the checksum of `a` followed by `b`.
+#[must_use]
+#[inline]
+pub fn extend(crc: u32, bytes: &[u8]) -> u32 {
+    // Where the processor has the instruction the crate uses it; WebAssembly has none, and there
+    // the larger tables are faster than what the crate falls back to.
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        crc32c::crc32c_append(crc, bytes)
+    }
+    #[cfg(target_arch = "wasm32")]
+    {
+        table::extend(crc, bytes)
+    }
+}
+
+#[cfg(any(target_arch = "wasm32", test))]
+mod table {
+    /// `TABLES[n][b]` is the CRC of byte `b` followed by `n` zero bytes.
+    static TABLES: [[u32; 256]; 16] = tables();
+
+    const POLYNOMIAL: u32 = 0x82f6_3b78;
+
+    const fn tables() -> [[u32; 256]; 16] {
+        let mut tables = [[0; 256]; 16];
+        let mut byte = 0;
+        while byte < 256 {
+            let mut crc = byte as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                crc = if crc & 1 == 1 {
+                    (crc >> 1) ^ POLYNOMIAL
+                } else {
+                    crc >> 1
+                };
+                bit += 1;
+            }
+            tables[0][byte] = crc;
+            byte += 1;
+        }
+        let mut zeros = 1;
+        while zeros < 16 {
+            let mut byte = 0;
+            while byte < 256 {
+                let before = tables[zeros - 1][byte];
+                tables[zeros][byte] = (before >> 8) ^ tables[0][(before & 0xff) as usize];
+                byte += 1;
+            }
+            zeros += 1;
+        }
+        tables
+    }
+
+    /// Sixteen bytes a step, each through its own table.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a byte is always within a table of 256"
+    )]
+    pub(super) fn extend(crc: u32, bytes: &[u8]) -> u32 {
+        let [
+            t0,
+            t1,
+            t2,
+            t3,
+            t4,
+            t5,
+            t6,
+            t7,
+            t8,
+            t9,
+            ta,
+            tb,
+            tc,
+            td,
+            te,
+            tf,
+        ] = &TABLES;
+        let mut crc = !crc;
+        let (blocks, rest) = bytes.as_chunks::<16>();
+        for block in blocks {
+            let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *block;
+            let x = crc ^ u32::from_le_bytes([a, b, c, d]);
+            crc = tf[(x & 0xff) as usize]
+                ^ te[(x >> 8 & 0xff) as usize]
+                ^ td[(x >> 16 & 0xff) as usize]
+                ^ tc[(x >> 24) as usize]
+                ^ tb[usize::from(e)]
+                ^ ta[usize::from(f)]
+                ^ t9[usize::from(g)]
+                ^ t8[usize::from(h)]
+                ^ t7[usize::from(i)]
+                ^ t6[usize::from(j)]
+                ^ t5[usize::from(k)]
+                ^ t4[usize::from(l)]
+                ^ t3[usize::from(m)]
+                ^ t2[usize::from(n)]
+                ^ t1[usize::from(o)]
+                ^ t0[usize::from(p)];
+        }
+        for byte in rest {
+            crc = (crc >> 8) ^ t0[(crc as u8 ^ byte) as usize];
+        }
+        !crc
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_value_of_the_polynomial() {
+        assert_eq!(extend(0, b"123456789"), 0xe306_9283);
+        assert_eq!(table::extend(0, b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn both_forms_agree_at_every_length_and_split() {
+        let bytes: Vec<u8> = (0..200u32).map(|i| (i * 37 + 11) as u8).collect();
+        for end in 0..bytes.len() {
+            let whole = extend(0, &bytes[..end]);
+            assert_eq!(table::extend(0, &bytes[..end]), whole);
+            let (head, tail) = bytes[..end].split_at(end / 3);
+            assert_eq!(table::extend(table::extend(0, head), tail), whole);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The bytes of single fields, and the input of the record checksum beside them.
+
+use super::cell::ValueSink;
+use super::decimal_text;
+use crate::checksum;
+use crate::types::OdpsType;
+
+const VARINT: u32 = 0;
+const FIXED64: u32 = 1;
+const LENGTH_DELIMITED: u32 = 2;
+const FIXED32: u32 = 5;
+
+/// Longer values go into the checksum directly instead of through the scratch buffer.
+const DIRECT_CHECKSUM: usize = 512;
+
+/// What precedes a value: the tag on the wire, the field number in the checksum. Empty inside
+/// containers, whose values have neither.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Head {
+    tag: u64,
+    tag_len: usize,
+    field: u32,
+    field_len: usize,
+}
+
+impl Head {
+    pub(crate) fn new(field: u32, ty: &OdpsType) -> Self {
+        let wire_type = match ty {
+            OdpsType::TinyInt
+            | OdpsType::SmallInt
+            | OdpsType::Int
+            | OdpsType::BigInt
+            | OdpsType::Boolean
+            | OdpsType::Date
+            | OdpsType::Datetime
+            | OdpsType::IntervalYearMonth => VARINT,
+            OdpsType::Float => FIXED32,
+            OdpsType::Double => FIXED64,
+            _ => LENGTH_DELIMITED,
+        };
+        let (tag, tag_len) = short_varint(u64::from(field) << 3 | u64::from(wire_type));
+        Self {
+            tag,
+            tag_len,
+            field,
+            field_len: 4,
+        }
+    }
+}
+
+/// Input of one record's checksum.
+#[derive(Debug, Default)]
+pub(crate) struct ChecksumInput {
+    scratch: Vec<u8>,
+    crc: u32,
+}
+
+impl ChecksumInput {
+    /// The record's checksum; empty again afterwards.
+    #[inline]
+    pub(crate) fn take(&mut self) -> u32 {
+        let crc = checksum::extend(self.crc, &self.scratch);
+        self.clear();
+        crc
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.scratch.clear();
+        self.crc = 0;
+    }
+
+    /// The field number of `head` and up to twelve bytes of value.
+    #[inline]
+    fn fixed(&mut self, head: Head, value: u128, len: usize) {
+        let word = u128::from(head.field) | value << (8 * head.field_len);
+        push_word(&mut self.scratch, word, head.field_len + len);
+    }
+
+    #[inline]
+    fn bytes(&mut self, head: Head, value: &[u8]) {
+        push_word(&mut self.scratch, u128::from(head.field), head.field_len);
+        if value.len() <= DIRECT_CHECKSUM {
+            self.scratch.extend_from_slice(value);
+        } else {
+            self.crc = checksum::extend(checksum::extend(self.crc, &self.scratch), value);
+            self.scratch.clear();
+        }
+    }
+}
+
+/// Writes values behind the head set before each of them.
+pub(crate) struct Wire<'a> {
+    pub(crate) bytes: &'a mut Vec<u8>,
+    pub(crate) checksum: &'a mut ChecksumInput,
+    pub(crate) head: Head,
+}
+
+impl Wire<'_> {
+    #[inline]
+    fn take_head(&mut self) -> Head {
+        std::mem::take(&mut self.head)
+    }
+}
+
+impl ValueSink for Wire<'_> {
+    #[inline]
+    fn integer(&mut self, value: i64) {
+        let head = self.take_head();
+        push_varint(self.bytes, head, zig_zag(value));
+        self.checksum.fixed(head, u128::from(value as u64), 8);
+    }
+
+    #[inline]
+    fn boolean(&mut self, value: bool) {
+        let head = self.take_head();
+        push_varint(self.bytes, head, u64::from(value));
+        self.checksum.fixed(head, u128::from(value), 1);
+    }
+
+    #[inline]
+    fn float(&mut self, value: f32) {
+        let head = self.take_head();
+        let bits = u128::from(value.to_bits());
+        push_word(
+            self.bytes,
+            u128::from(head.tag) | bits << (8 * head.tag_len),
+            head.tag_len + 4,
+        );
+        self.checksum.fixed(head, bits, 4);
+    }
+
+    #[inline]
+    fn double(&mut self, value: f64) {
+        let head = self.take_head();
+        let bits = u128::from(value.to_bits());
+        push_word(
+            self.bytes,
+            u128::from(head.tag) | bits << (8 * head.tag_len),
+            head.tag_len + 8,
+        );
+        self.checksum.fixed(head, bits, 8);
+    }
+
+    #[inline]
+    fn bytes(&mut self, value: &[u8]) {
+        let head = self.take_head();
+        push_varint(self.bytes, head, value.len() as u64);
+        self.bytes.extend_from_slice(value);
+        self.checksum.bytes(head, value);
+    }
+
+    #[inline]
+    fn decimal(&mut self, unscaled: i128, _precision: u8, scale: u8) {
+        let text = decimal_text::decimal(unscaled, scale);
+        self.bytes(text.as_bytes());
+    }
+
+    #[inline]
+    fn date(&mut self, days: i64) {
+        self.integer(days);
+    }
+
+    #[inline]
+    fn datetime(&mut self, milliseconds: i64) {
+        self.integer(milliseconds);
+    }
+
+    #[inline]
+    fn timestamp(&mut self, seconds: i64, nanoseconds: i32) {
+        let head = self.take_head();
+        push_varint(self.bytes, head, zig_zag(seconds));
+        push_varint(self.bytes, Head::default(), zig_zag(i64::from(nanoseconds)));
+        let value = u128::from(seconds as u64) | u128::from(nanoseconds as u32) << 64;
+        self.checksum.fixed(head, value, 12);
+    }
+
+    #[inline]
+    fn day_time(&mut self, seconds: i64, nanoseconds: i32) {
+        self.timestamp(seconds, nanoseconds);
+    }
+
+    #[inline]
+    fn months(&mut self, months: i64) {
+        self.integer(months);
+    }
+
+    fn list(&mut self, length: usize) {
+        let head = self.take_head();
+        push_varint(self.bytes, head, length as u64);
+        self.checksum.fixed(head, 0, 0);
+    }
+
+    fn structure(&mut self) {
+        let head = self.take_head();
+        push_word(self.bytes, u128::from(head.tag), head.tag_len);
+        self.checksum.fixed(head, 0, 0);
+    }
+
+    fn null_flag(&mut self, is_null: bool) {
+        self.bytes.push(u8::from(is_null));
+    }
+}
+
+#[inline]
+pub(crate) fn zig_zag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The tag of `head` and the varint of `value`.
+#[inline]
+pub(crate) fn push_varint(bytes: &mut Vec<u8>, head: Head, value: u64) {
+    if value < 1 << 56 {
+        let (varint, len) = short_varint(value);
+        let word = u128::from(head.tag) | u128::from(varint) << (8 * head.tag_len);
+        push_word(bytes, word, head.tag_len + len);
+    } else {
+        push_word(bytes, u128::from(head.tag), head.tag_len);
+        push_long_varint(bytes, value);
+    }
+}
+
+#[cold]
+fn push_long_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+/// A varint of at most eight bytes, little endian in one word, and its length: the groups of seven
+/// bits are spread by halving instead of one by one.
+#[inline]
+pub(crate) fn short_varint(value: u64) -> (u64, usize) {
+    let x = (value & 0x00ff_ffff_f000_0000) << 4 | value & 0x0000_0000_0fff_ffff;
+    let x = (x & 0x0fff_c000_0fff_c000) << 2 | x & 0x0000_3fff_0000_3fff;
+    let x = (x & 0x3f80_3f80_3f80_3f80) << 1 | x & 0x007f_007f_007f_007f;
+    // The highest bit in use says which bytes exist; all of them but the last continue.
+    let last = (63 - (x | 1).leading_zeros()) & !7;
+    let continued = 0x8080_8080_8080_8080 & !(u64::MAX << last);
+    (x | continued, last as usize / 8 + 1)
+}
+
+/// Appends the low `len` bytes of `word`. The copy has a fixed size, which is one store instead of
+/// a call.
+#[inline]
+pub(crate) fn push_word(bytes: &mut Vec<u8>, word: u128, len: usize) {
+    let end = bytes.len() + len;
+    bytes.extend_from_slice(&word.to_le_bytes());
+    bytes.truncate(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fast_and_slow_varints_agree() {
+        let mut values = vec![
+            0,
+            1,
+            127,
+            128,
+            16_383,
+            16_384,
+            (1 << 56) - 1,
+            1 << 56,
+            u64::MAX,
+        ];
+        values.extend((0..64).map(|bit| 1_u64 << bit));
+        values.extend((0..64).map(|bit| (1_u64 << bit) - 1));
+        for value in values {
+            let mut fast = Vec::new();
+            push_varint(&mut fast, Head::default(), value);
+            let mut slow = Vec::new();
+            push_long_varint(&mut slow, value);
+            assert_eq!(fast, slow, "{value}");
+        }
+    }
+}
