@@ -112,7 +112,10 @@ impl WasiHttpView for State {
 }
 
 /// What a component's `credential` handle stands for.
-#[expect(unreachable_pub, reason = "generated code re-exports it inside a private module")]
+#[expect(
+    unreachable_pub,
+    reason = "generated code re-exports it inside a private module"
+)]
 pub struct OpenCredential(Arc<dyn SigningCredential>);
 
 impl signer::Host for State {}
