@@ -10,12 +10,15 @@ const STEP: usize = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Zlib {
     deflate: Compress,
+    level: u32,
 }
 
 impl Zlib {
     pub(super) fn new(level: u32) -> Self {
+        let level = level.min(9);
         Self {
-            deflate: Compress::new(flate2::Compression::new(level.min(9)), true),
+            deflate: Compress::new(flate2::Compression::new(level), true),
+            level,
         }
     }
 
@@ -34,12 +37,16 @@ impl Zlib {
 
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CompressionError> {
         while self.step(&[], out, FlushCompress::Finish)?.1 != Status::StreamEnd {}
-        self.reset();
+        self.deflate.reset();
         Ok(())
     }
 
     pub(super) fn reset(&mut self) {
-        self.deflate.reset();
+        // A reset in the middle of a body keeps bits of a byte begun (zlib-rs 0.6.8), which would
+        // shift the next body. After the end of a body there are none.
+        if self.deflate.total_in() > 0 {
+            *self = Self::new(self.level);
+        }
     }
 
     /// One call; bytes taken and how it ended.

@@ -1,0 +1,15 @@
+//! The codec seen from outside: golden bytes of the official clients, conversions, round trips.
+
+mod support;
+
+mod arrow_vectors;
+mod compression;
+mod conversions;
+mod ddl;
+mod hash_vectors;
+mod partitions;
+mod properties;
+mod record_vectors;
+mod signing_vectors;
+mod type_texts;
+mod upsert;
