@@ -1,2 +1,110 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: everything that is built, shown and checked, in one place.
+
+mod component;
+mod encode;
+mod project;
+mod steps;
+mod tasks;
+mod toolchain;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use project::Project;
+
+/// Build, show and check Longshore.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "First time here? `cargo xtask demo` builds everything and shows it at work."
+)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what the build needs: the wasm32-wasip1 target
+    Setup,
+    /// Build the component, then the `longshore` binary with the component inside
+    Build(ComponentArgs),
+    /// Build only the component: target/component/longshore-maxcompute.wasm and .wit
+    Component(ComponentArgs),
+    /// Make a sink component out of any module built for wasm32-wasip1 with longshore_sdk
+    Encode(EncodeArgs),
+    /// Build, run the change stream of examples/quickstart into a local MaxCompute and read it back
+    Demo(ComponentArgs),
+    /// Run every check: lint, build, all tests, the conformance suites of the official clients
+    Test(TestArgs),
+    /// Check formatting and lints, natively and for wasm
+    Lint,
+    /// Measure: encoding natively and in the component, and whole runs
+    Bench(BenchArgs),
+}
+
+#[derive(Debug, Args)]
+struct ComponentArgs {
+    /// Encode this core module instead of building one (see `cargo xtask setup` on machines without rustup)
+    #[arg(long, value_name = "FILE")]
+    core_module: Option<PathBuf>,
+    /// Accept the component's import list as it is: rewrites guest/maxcompute/imports.golden
+    #[arg(long)]
+    bless: bool,
+}
+
+#[derive(Debug, Args)]
+struct EncodeArgs {
+    /// The module, as cargo built it for target wasm32-wasip1
+    module: PathBuf,
+    /// Where the component goes; its WIT goes beside it with the extension `wit`
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct TestArgs {
+    /// Leave out the suites that run the official Python and Java clients
+    #[arg(long)]
+    no_conformance: bool,
+}
+
+#[derive(Debug, Args)]
+struct BenchArgs {
+    /// Passed on to the benchmarks, for example a name to filter by
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let task = Cli::parse().task;
+    let outcome = Project::locate().and_then(|project| match task {
+        Task::Setup => toolchain::setup(&project),
+        Task::Build(args) => tasks::build(&project, &args.options()),
+        Task::Component(args) => component::build(&project, &args.options()).map(drop),
+        Task::Encode(args) => encode::encode_file(&project, &args.module, &args.output),
+        Task::Demo(args) => tasks::demo(&project, &args.options()),
+        Task::Test(args) => tasks::test(&project, !args.no_conformance),
+        Task::Lint => tasks::lint(&project),
+        Task::Bench(args) => tasks::bench(&project, &args.args),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl ComponentArgs {
+    fn options(self) -> component::Options {
+        component::Options {
+            core_module: self.core_module,
+            bless: self.bless,
+        }
+    }
+}

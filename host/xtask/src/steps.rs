@@ -1,0 +1,123 @@
+//! Running programs so that a person sees what runs, how long it takes and how to repeat it.
+
+use std::ffi::OsStr;
+use std::io::{IsTerminal, stderr};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::project::Project;
+
+/// A program to run in the checkout.
+#[derive(Debug)]
+pub(crate) struct Step {
+    command: Command,
+    /// The command line for a person: only what they would type.
+    shown: String,
+}
+
+impl Step {
+    /// `cargo ARGS`.
+    pub(crate) fn cargo(project: &Project, args: &[&str]) -> Self {
+        let mut step = Self::program(project, &project.cargo(), args);
+        step.shown = format!("cargo {}", shell_words(args));
+        step
+    }
+
+    /// Any other program.
+    pub(crate) fn program(project: &Project, program: &OsStr, args: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(project.root());
+        // Set by the cargo that runs this program; the packages built below are others.
+        for name in [
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_PATH",
+            "CARGO_PKG_NAME",
+        ] {
+            command.env_remove(name);
+        }
+        let program = Path::new(program);
+        let program = program.strip_prefix(project.root()).unwrap_or(program);
+        let shown = format!("{} {}", program.display(), shell_words(args));
+        Self {
+            command,
+            shown: shown.trim_end().to_owned(),
+        }
+    }
+
+    /// Sets an environment variable that a person repeating the step has to set as well.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        let value = value.as_ref();
+        self.shown = format!(
+            "{name}={} {}",
+            shell_word(&value.to_string_lossy()),
+            self.shown
+        );
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it; an exit code other than 0 is an error that names the command.
+    pub(crate) fn run(mut self) -> Result<()> {
+        heading(&self.shown);
+        let start = Instant::now();
+        let status = self
+            .command
+            .status()
+            .with_context(|| format!("can not start `{}`", self.shown))?;
+        if !status.success() {
+            bail!(
+                "this step failed ({status}); to repeat it alone:\n  {}",
+                self.shown
+            );
+        }
+        done(start);
+        Ok(())
+    }
+}
+
+/// Says what runs now.
+pub(crate) fn heading(what: &str) {
+    if stderr().is_terminal() {
+        eprintln!("\x1b[1;36m==>\x1b[0m \x1b[1m{what}\x1b[0m");
+    } else {
+        eprintln!("==> {what}");
+    }
+}
+
+/// Says how long it took.
+pub(crate) fn done(start: Instant) {
+    eprintln!("    done in {:.1} s", start.elapsed().as_secs_f64());
+}
+
+fn shell_words(words: &[&str]) -> String {
+    words
+        .iter()
+        .map(|word| shell_word(word))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_command_can_be_pasted_into_a_shell() {
+        assert_eq!(
+            shell_words(&["test", "-D", "it's", ""]),
+            r"test -D 'it'\''s' ''"
+        );
+    }
+}
