@@ -10,13 +10,13 @@ use arrow_array::{
 use arrow_schema::{Field, Schema};
 
 /// Rows in the narrow pool.
-pub const NARROW_POOL: usize = 32_768;
+pub(crate) const NARROW_POOL: usize = 32_768;
 /// Rows in the wide pool.
-pub const WIDE_POOL: usize = 8_192;
+pub(crate) const WIDE_POOL: usize = 8_192;
 
 /// Rows `first..first + rows` of the narrow shape: seven columns, no NULL.
 #[must_use]
-pub fn narrow(first: u64, rows: usize) -> RecordBatch {
+pub(crate) fn narrow(first: u64, rows: usize) -> RecordBatch {
     let c = Cells {
         first,
         rows,
@@ -40,7 +40,7 @@ pub fn narrow(first: u64, rows: usize) -> RecordBatch {
 /// Rows `first..first + rows` of the wide shape: thirty columns, every sixteenth value of most of
 /// them NULL.
 #[must_use]
-pub fn wide(first: u64, rows: usize) -> RecordBatch {
+pub(crate) fn wide(first: u64, rows: usize) -> RecordBatch {
     let c = Cells {
         first,
         rows,
@@ -124,7 +124,7 @@ impl Cells {
         let rows = self.first..self.first + self.rows as u64;
         rows.map(move |row| {
             let row = row % self.pool;
-            let null = column >= self.nulls_from && hash(row, column + 32) % 16 == 0;
+            let null = column >= self.nulls_from && hash(row, column + 32).is_multiple_of(16);
             (!null).then(|| of(hash(row, column)))
         })
     }
