@@ -1,0 +1,184 @@
+//! The table of options: names, spellings, defaults and what they do.
+
+use crate::contract::{OptionKind, OptionSpec};
+
+/// One option as this module declares it.
+pub(super) struct Spec {
+    pub(super) name: &'static str,
+    pub(super) kind: OptionKind,
+    pub(super) required: bool,
+    pub(super) default: Option<&'static str>,
+    pub(super) secret: bool,
+    pub(super) doc: &'static str,
+    pub(super) aliases: &'static [&'static str],
+    pub(super) choices: &'static [&'static str],
+}
+
+impl Spec {
+    const fn new(
+        name: &'static str,
+        kind: OptionKind,
+        default: Option<&'static str>,
+        doc: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            required: false,
+            default,
+            secret: false,
+            doc,
+            aliases: &[],
+            choices: &[],
+        }
+    }
+
+    const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn choices(mut self, choices: &'static [&'static str]) -> Self {
+        self.choices = choices;
+        self
+    }
+
+    pub(super) fn describe(&self) -> OptionSpec {
+        OptionSpec {
+            name: self.name.to_owned(),
+            kind: self.kind,
+            required: self.required,
+            default_value: self.default.map(str::to_owned),
+            secret: self.secret,
+            doc: self.doc.to_owned(),
+            aliases: self.aliases.iter().map(|&a| a.to_owned()).collect(),
+            choices: self.choices.iter().map(|&c| c.to_owned()).collect(),
+        }
+    }
+}
+
+use OptionKind::{Boolean, ByteSize, Choice, Duration, Integer, Text};
+
+pub(super) const TABLE: &[Spec] = &[
+    Spec::new("type", Choice, Some("maxcompute"), "Name of the sink.")
+        .aliases(&["connector"])
+        .choices(&["maxcompute", "odps"]),
+    Spec::new("name", Text, None, "Name of the sink in reports."),
+    Spec::new("endpoint", Text, None, "REST endpoint of MaxCompute, usually ending in /api.")
+        .required()
+        .aliases(&["odps.end.point"]),
+    Spec::new("project", Text, None, "Project that tables without a project of their own belong to.")
+        .required()
+        .aliases(&["odps.project.name"]),
+    Spec::new("schema", Text, None, "Schema of tables without one of their own, in projects with schemas; unset = `default`.")
+        .aliases(&["schemaName"]),
+    Spec::new("access-id", Text, None, "AccessKey id. The host signs with it.")
+        .required()
+        .aliases(&["accessId", "odps.access.id"]),
+    Spec::new("access-key", Text, None, "AccessKey secret. Stays with the host.")
+        .required()
+        .secret()
+        .aliases(&["accessKey", "odps.access.key"]),
+    Spec::new("sts-token", Text, None, "Security token of temporary credentials. Stays with the host.")
+        .secret()
+        .aliases(&["stsToken"]),
+    Spec::new("region", Text, None, "Region, for example cn-hangzhou; set = requests are signed with version 4."),
+    Spec::new("tunnel.endpoint", Text, None, "Data endpoint; unset = asked of the REST endpoint.")
+        .aliases(&["tunnelEndpoint", "odps.tunnel.end.point"]),
+    Spec::new("quota.name", Text, None, "Tunnel quota to use.")
+        .aliases(&["quotaName", "odps.tunnel.quota.name"]),
+    Spec::new("compress.algorithm", Choice, Some("zlib"), "Compression of what is sent.")
+        .aliases(&["compressAlgorithm"])
+        .choices(&["raw", "zlib", "lz4", "snappy"]),
+    Spec::new("buckets-num", Integer, Some("16"), "Number of buckets of Delta tables created by the sink; existing tables keep theirs.")
+        .aliases(&["bucketsNum", "upsert.write.bucket.num"]),
+    Spec::new("total.buffer-size", ByteSize, Some("64mb"), "Upper bound of all buffers of one writer; usual use stays far below it.")
+        .aliases(&["totalBatchSize", "upsert.writer.buffer-size", "insert.writer.buffer-size"]),
+    Spec::new("bucket.buffer-size", ByteSize, Some("4mb"), "Size at which one bucket of a Delta table is sent, before compression.")
+        .aliases(&["bucketBatchSize", "upsert.writer.bucket.buffer-size"]),
+    Spec::new("block-size", ByteSize, Some("8mb"), "Size of a block of an append table, before compression; the first blocks of a session are smaller.")
+        .aliases(&["batchSize"]),
+    Spec::new("flush.interval", Duration, Some("30s"), "Age at which buffered rows are sent however few they are; 0 = only by size and at checkpoints.")
+        .aliases(&["flushIntervalMs"]),
+    Spec::new("commit.thread-num", Integer, Some("16"), "Sessions committed at once.")
+        .aliases(&["numCommitThreads", "upsert.commit.thread-num", "insert.commit.thread-num"]),
+    Spec::new("flush.concurrent-num", Integer, Some("4"), "Data requests at once within one session.")
+        .aliases(&["numFlushConcurrent", "upsert.flush.concurrent", "numFlushThreads"]),
+    Spec::new("max-requests", Integer, Some("16"), "Requests in flight at once, in all."),
+    Spec::new("slot-num", Integer, Some("1"), "Slots asked for by an upsert session; 0 = 1.")
+        .aliases(&["upsert.write.slot-num", "slotNum"]),
+    Spec::new("delete-on-append", Choice, Some("ignore"), "What to do with deletes on a table without a primary key: skip and count, refuse the row, or skip, count and log.")
+        .choices(&["ignore", "reject", "log"]),
+    Spec::new("create-table", Boolean, Some("true"), "Create missing tables, and their schema."),
+    Spec::new("lifecycle", Integer, None, "LIFECYCLE of created tables, in days; unset = kept for ever."),
+    Spec::new("partition.default-value", Text, None, "Partition for rows whose partition column is NULL or empty; unset = such rows are refused."),
+    Spec::new("open-partitions", Integer, Some("500"), "Partitions written between two checkpoints before an early checkpoint is asked for.")
+        .aliases(&["dynamicPartitionLimit"]),
+    Spec::new("session.max-age", Duration, Some("18h"), "Age of a session at which an early checkpoint is asked for; the service ends sessions after 24 hours."),
+    Spec::new("commit.timeout", Duration, Some("120s"), "How long to wait for the commit of one upsert session before it is reported as unfinished.")
+        .aliases(&["upsertCommitTimeoutMs", "upsert.commit.timeout"]),
+    Spec::new("ddl.timeout", Duration, Some("10min"), "How long to wait for one SQL statement."),
+    Spec::new("connect.timeout", Duration, Some("10s"), "How long to wait for a connection."),
+    Spec::new("response.timeout", Duration, Some("300s"), "How long to wait for an answer after a request was sent."),
+    Spec::new("retry.max-retries", Integer, Some("8"), "Repeats of a request after server and connection errors.")
+        .aliases(&["retryTimes", "upsert.writer.max-retries", "upsert.commit.max-retries"]),
+    Spec::new("retry.max-throttled", Integer, Some("0"), "Repeats of a throttled request; 0 = without limit."),
+    Spec::new("retry.initial-delay", Duration, Some("500ms"), "Delay before the first repeat; doubles with each.")
+        .aliases(&["sleepMillis"]),
+    Spec::new("retry.max-delay", Duration, Some("64s"), "Longest delay between repeats."),
+];
+
+/// Every option, described for the host.
+pub fn specs() -> Vec<OptionSpec> {
+    TABLE.iter().map(Spec::describe).collect()
+}
+
+/// The option of that canonical name or alias.
+pub(super) fn find(key: &str) -> Option<&'static Spec> {
+    TABLE
+        .iter()
+        .find(|s| s.name == key || s.aliases.contains(&key))
+}
+
+/// The spelling closest to a misspelt key, if any is close.
+pub(super) fn nearest(key: &str) -> Option<&'static str> {
+    let plain = |s: &str| s.to_ascii_lowercase().replace(['-', '.', '_'], "");
+    let wanted = plain(key);
+    TABLE
+        .iter()
+        .flat_map(|s| std::iter::once(&s.name).chain(s.aliases))
+        .map(|&name| (distance(&wanted, &plain(name)), name))
+        .filter(|(d, name)| *d <= 1 + name.len() / 4)
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (cell, cb) in row.iter_mut().skip(1).zip(&b) {
+            let change = diagonal + usize::from(ca != *cb);
+            diagonal = *cell;
+            *cell = change.min(diagonal + 1).min(left + 1);
+            left = *cell;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
