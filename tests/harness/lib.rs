@@ -1,0 +1,17 @@
+//! What the tests of the whole stand on: the `longshore` binary, a local server process, and the
+//! official clients, each fetched by its ordinary package manager.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a missing member of a JSON value reads as null; a wrong row index is a failed test"
+)]
+
+mod clients;
+mod longshore;
+mod rows;
+mod server;
+
+pub use clients::{Client, JavaSdk, Pyodps};
+pub use longshore::{Run, binary, longshore, workspace};
+pub use rows::{assert_same_rows, canonical, dataset};
+pub use server::LocalServer;

@@ -1,0 +1,121 @@
+//! `longshore local` as a process of its own, so that it can be killed.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::longshore;
+
+/// A running local server; killed when dropped.
+#[derive(Debug)]
+pub struct LocalServer {
+    child: Child,
+    data: PathBuf,
+    environment: Vec<(String, String)>,
+}
+
+impl LocalServer {
+    /// Starts a server over a data directory on a free port.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start(data: &Path) -> Result<Self> {
+        Self::listen(data, "127.0.0.1:0", &[])
+    }
+
+    /// Starts a server at a given address, with further arguments.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn listen(data: &Path, address: &str, arguments: &[&str]) -> Result<Self> {
+        let data_text = data.to_str().context("the data directory is UTF-8")?;
+        let mut child = longshore(&["local", "--listen", address, "--data", data_text])?
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("can not start `longshore local`")?;
+        let stdout = child.stdout.take().context("stdout is piped")?;
+        let mut environment = Vec::new();
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            let assignment = line.strip_prefix("export ").unwrap_or(&line);
+            if let Some((name, value)) = assignment.split_once('=') {
+                environment.push((name.to_owned(), value.trim_matches(['\'', '"']).to_owned()));
+            }
+            if environment.len() == 4 {
+                return Ok(Self {
+                    child,
+                    data: data.to_path_buf(),
+                    environment,
+                });
+            }
+        }
+        let status = child.wait()?;
+        bail!("`longshore local` ended with {status} before it was ready")
+    }
+
+    /// `ODPS_ENDPOINT`, `ODPS_PROJECT`, `ODPS_ACCESS_ID` and `ODPS_ACCESS_KEY` with their values.
+    pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// One of the four values.
+    ///
+    /// # Errors
+    /// When the server did not print it.
+    pub fn value(&self, name: &str) -> Result<&str> {
+        self.environment()
+            .find_map(|(key, value)| (key == name).then_some(value))
+            .with_context(|| format!("the server printed no {name}"))
+    }
+
+    /// `HOST:PORT` it listens on.
+    ///
+    /// # Errors
+    /// When it printed no endpoint.
+    pub fn address(&self) -> Result<String> {
+        let endpoint = self.value("ODPS_ENDPOINT")?;
+        let rest = endpoint
+            .strip_prefix("http://")
+            .context("the endpoint is plain http")?;
+        Ok(rest.split('/').next().unwrap_or(rest).to_owned())
+    }
+
+    /// Ends the process as a power cut would, and starts it again on the same port and data.
+    ///
+    /// # Errors
+    /// When it does not come up again.
+    pub fn kill_and_restart(mut self) -> Result<Self> {
+        let address = self.address()?;
+        let id = self.value("ODPS_ACCESS_ID")?.to_owned();
+        let key = self.value("ODPS_ACCESS_KEY")?.to_owned();
+        self.kill()?;
+        Self::listen(
+            &self.data,
+            &address,
+            &["--access-id", &id, "--access-key", &key],
+        )
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for LocalServer {
+    fn drop(&mut self) {
+        // An error means it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,11 @@
+//! Longshore as a whole, seen from outside: the binary, a local server in a process of its own,
+//! and Alibaba's own clients.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a missing member of a JSON value reads as null; a wrong row index is a failed test"
+)]
+
+mod conformance;
+mod quickstart;
+mod recovery;
