@@ -1,0 +1,33 @@
+//! Finds the component that the binary embeds. It is built by `cargo xtask`, never from here.
+
+use std::path::Path;
+
+const VARIABLE: &str = "LONGSHORE_COMPONENT";
+const DEFAULT: &str = "target/component/longshore-maxcompute.wasm";
+
+fn main() {
+    println!("cargo::rerun-if-env-changed={VARIABLE}");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
+        Some(path) => workspace.join(path),
+        None => workspace.join(DEFAULT),
+    };
+    // A missing file counts as changed: the next build looks again.
+    println!("cargo::rerun-if-changed={}", path.display());
+    match path.canonicalize() {
+        Ok(path) => println!(
+            "cargo::rustc-env=LONGSHORE_COMPONENT_FILE={}",
+            path.display()
+        ),
+        Err(error) => missing(&path, &error),
+    }
+}
+
+fn missing(path: &Path, error: &std::io::Error) {
+    println!(
+        "cargo::error=the sink component {} can not be read ({error}). \
+         Run `cargo xtask build`: it builds the component, then this program with it. \
+         To embed another component name its file in {VARIABLE}.",
+        path.display()
+    );
+}

@@ -1,0 +1,210 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done, also when there was nothing new
+    1  internal error
+    2  wrong usage, or something is wrong with the pipeline definition
+    3  input data: missing, unreadable, broken, or refused by the sink
+    4  the service can not be reached or does not answer
+    5  credentials refused, or no permission
+    6  the table at the service does not fit the rows
+    7  stopped by a signal, after a checkpoint; run again to go on
+    8  checkpoint store: in use, another pipeline's, or damaged
+    9  the service refused a request for good
+  130  stopped by a second signal, at once; run again to go on from the last checkpoint";
+
+/// Carries change streams and files into MaxCompute.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Log more: -v what happens, -vv how, -vvv everything. LONGSHORE_LOG=target=level chooses finely.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a pipeline; a run that was stopped goes on where it was.
+    #[command(after_help = EXIT_CODES)]
+    Run(RunArgs),
+    /// Check a pipeline definition and that its input can be read; contacts nothing.
+    Validate(PipelineArgs),
+    /// Show what a pipeline would do: options, tables, guarantees, where its progress is kept; contacts nothing.
+    Explain(PipelineArgs),
+    /// Run a local MaxCompute, or look at its tables.
+    Local(LocalArgs),
+    /// Look at a sink component.
+    Component(ComponentArgs),
+}
+
+impl Command {
+    pub(crate) fn wants_json(&self) -> bool {
+        let output = match self {
+            Self::Run(args) => args.pipeline.output,
+            Self::Validate(args) | Self::Explain(args) => args.output,
+            Self::Local(args) => match &args.command {
+                Some(
+                    LocalCommand::Tables { place, .. }
+                    | LocalCommand::Show { place, .. }
+                    | LocalCommand::Schema { place, .. }
+                    | LocalCommand::Reset { place, .. },
+                ) => place.output,
+                None => Output::Human,
+            },
+            Self::Component(args) => args.output,
+        };
+        output == Output::Json
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Human,
+    /// One JSON document on standard output.
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PipelineArgs {
+    /// The pipeline definition, a YAML file.
+    pub(crate) pipeline: PathBuf,
+    /// Form of what is printed on standard output.
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) output: Output,
+    /// Directory of the checkpoint store, instead of the definition's.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkpoint_dir: Option<PathBuf>,
+    /// Sink component to load instead of the built-in one for MaxCompute.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) component: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// Forget the stored progress and read the source from its start. Rows that an earlier run wrote into
+    /// append tables are written again.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct LocalArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<LocalCommand>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// Directory for catalog and data.
+    #[arg(long, default_value = ".longshore/local", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Do not check signatures.
+    #[arg(long)]
+    pub(crate) no_auth: bool,
+    /// Default project.
+    #[arg(long, default_value = crate::local::DEFAULT_PROJECT)]
+    pub(crate) project: String,
+    /// Access id to require. Default: `local`.
+    #[arg(long, env = "LONGSHORE_LOCAL_ACCESS_ID", value_name = "ID")]
+    pub(crate) access_id: Option<String>,
+    /// Access key to require. Default: a new one at each start.
+    #[arg(
+        long,
+        env = "LONGSHORE_LOCAL_ACCESS_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    pub(crate) access_key: Option<String>,
+    /// Check what is written and drop it. For benchmarks.
+    #[arg(long, hide = true)]
+    pub(crate) discard: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LocalCommand {
+    /// List the tables.
+    Tables {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Print the first rows of a table.
+    Show {
+        /// `table`, `schema.table` or `project.schema.table`.
+        table: String,
+        /// Rows to print at most.
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: u64,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Print the columns of a table.
+    Schema {
+        /// `table`, `schema.table` or `project.schema.table`.
+        table: String,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Remove all tables.
+    Reset {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Do it; without this, say what would be removed.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PlaceArgs {
+    /// Data directory to look into; no server may be using it.
+    #[arg(
+        long,
+        env = "LONGSHORE_LOCAL_DATA",
+        default_value = ".longshore/local",
+        value_name = "DIR"
+    )]
+    pub(crate) data: PathBuf,
+    /// Running server to ask instead, as `longshore local` printed it.
+    #[arg(long, conflicts_with = "data", value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Form of what is printed on standard output.
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ComponentArgs {
+    #[command(subcommand)]
+    pub(crate) command: ComponentCommand,
+    /// Component to look at instead of the built-in one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) component: Option<PathBuf>,
+    /// Form of what is printed on standard output.
+    #[arg(long, global = true, value_enum, default_value = "human")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum ComponentCommand {
+    /// Name, version, guarantee and options.
+    Describe,
+    /// What the component asks its host for.
+    Imports,
+}

@@ -1,0 +1,95 @@
+//! `longshore run`
+
+mod progress;
+mod signals;
+mod summary;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use longshore_pipeline::checkpoint_store::CheckpointStore;
+use longshore_pipeline::coordinator::{
+    CheckpointRequests, Coordinator, RetryPolicy, Settings, stop_channel,
+};
+use longshore_pipeline::definition::PipelineOptions;
+use longshore_pipeline::report::{LiveCounters, Outcome};
+use longshore_pipeline::route::Router;
+use longshore_pipeline::source;
+use serde_json::json;
+
+use crate::args::{Output, RunArgs};
+use crate::definition;
+use crate::failure::{Exit, Failure};
+use crate::sink::{Sink, Start};
+
+/// Time between two checkpoints where the definition gives none.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The interval in effect.
+pub(crate) fn checkpoint_interval(pipeline: &PipelineOptions) -> Duration {
+    pipeline.checkpoint_interval.unwrap_or(CHECKPOINT_INTERVAL)
+}
+
+/// Runs a pipeline to the end of its source.
+pub(crate) async fn run(args: RunArgs, started: Instant) -> Result<Exit, Failure> {
+    let loaded = definition::load(&args.pipeline)?;
+    let sink = Sink::resolve(&loaded, args.pipeline.component.as_deref(), Start::Server).await?;
+    if let Some(data) = &sink.local {
+        progress::say(&format!("local MaxCompute, data in {}", data.display()));
+    }
+    let result = run_into(&args, &loaded, &sink, started).await;
+    if result.is_ok() && args.pipeline.output == Output::Human {
+        progress::hint(&sink);
+    }
+    sink.shutdown().await;
+    result
+}
+
+async fn run_into(
+    args: &RunArgs,
+    loaded: &definition::Loaded,
+    sink: &Sink,
+    started: Instant,
+) -> Result<Exit, Failure> {
+    let identity = loaded.identity(sink.identity(loaded));
+    let store = if args.fresh {
+        CheckpointStore::start_anew(&loaded.store, &identity)
+    } else {
+        CheckpointStore::open(&loaded.store, &identity)
+    }?;
+    let (handle, stop) = stop_channel();
+    signals::watch(handle);
+    let requests = Arc::new(CheckpointRequests::default());
+    let live = Arc::new(LiveCounters::default());
+    let source = loaded.definition.source.clone();
+    let pipeline = &loaded.definition.pipeline;
+    let coordinator = Coordinator {
+        source: Arc::new(move |position| source::open(&source, position)),
+        router: Router::new(loaded.definition.routes.clone(), pipeline.route_mode),
+        sink: Arc::new(sink.factory(Arc::clone(&requests))),
+        settings: Settings {
+            parallelism: pipeline.parallelism,
+            sink_options: sink.options.clone(),
+            checkpoint_interval: checkpoint_interval(pipeline),
+            retry: RetryPolicy::default(),
+        },
+        store,
+        requests,
+        live: Arc::clone(&live),
+        stop,
+    };
+    let setup = started.elapsed();
+    let display = progress::start(live);
+    let (mut report, result) = coordinator.run().await;
+    display.finish();
+    report.started_after(setup);
+    let outcome = result.map_err(|error| Failure::from(error).with_report(json!(report)))?;
+    match args.pipeline.output {
+        Output::Human => print!("{}", summary::text(&report, outcome)),
+        Output::Json => println!("{:#}", json!(report)),
+    }
+    Ok(match outcome {
+        Outcome::Finished | Outcome::NothingNew => Exit::Ok,
+        Outcome::Interrupted => Exit::Interrupted,
+    })
+}

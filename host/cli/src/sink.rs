@@ -1,0 +1,240 @@
+//! The sink of a definition: its options checked by the component, its secrets kept here, and where
+//! it may send requests.
+
+mod egress;
+mod options;
+
+pub(crate) use options::Effective;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use longshore_pipeline::coordinator::{CheckpointRequests, SinkDriver, SinkFactory};
+use longshore_pipeline::definition::SinkOption;
+use longshore_runtime::contract::SinkInfo;
+use longshore_runtime::{
+    CallError, Component, Credential, Credentials, EgressPolicy, InstanceConfig,
+};
+
+use crate::component;
+use crate::definition::Loaded;
+use crate::failure::{Exit, Failure};
+use crate::local::{DEFAULT_PROJECT, Embedded};
+
+/// Value of `endpoint` that asks for the embedded server.
+const LOCAL: &str = "local";
+/// Directory of the embedded server; an option of this host, not of the component.
+const DATA: &str = "data";
+/// What a component sees instead of a secret.
+const SECRET: &str = "<secret>";
+/// Header that carries the token of temporary credentials.
+const TOKEN_HEADER: &str = "authorization-sts-token";
+
+/// A sink, ready to make instances.
+pub(crate) struct Sink {
+    component: Component,
+    pub(crate) info: SinkInfo,
+    /// As the component gets them.
+    pub(crate) options: Vec<(String, String)>,
+    /// Every option with its value and where that came from.
+    pub(crate) effective: Vec<Effective>,
+    /// Destinations, as rules.
+    pub(crate) egress: Vec<String>,
+    policy: EgressPolicy,
+    credentials: Credentials,
+    /// Where the embedded server keeps its data, with `endpoint: local`.
+    pub(crate) local: Option<PathBuf>,
+    /// The running server.
+    server: Option<Embedded>,
+}
+
+/// Whether to start the embedded server where one is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Yes: the pipeline is about to run.
+    Server,
+    /// No: only look at the definition.
+    Nothing,
+}
+
+impl Sink {
+    /// Resolves the sink of a definition.
+    pub(crate) async fn resolve(
+        loaded: &Loaded,
+        file: Option<&std::path::Path>,
+        start: Start,
+    ) -> Result<Self, Failure> {
+        let definition = &loaded.definition;
+        let kind = &definition.sink.kind;
+        if file.is_none() && kind.value != "maxcompute" && kind.value != "odps" {
+            let problem = definition
+                .problem_at(kind.at, format!("there is no sink `{}`", kind.value))
+                .with_help("the built-in sink is `maxcompute`; load another with --component FILE");
+            return Err(problem.into());
+        }
+        let component = component::load(file).await?;
+        let info = component::describe(&component).await?;
+        let mut given = definition.sink.options.clone();
+        let local = take_local(&mut given, loaded);
+        let server = match &local {
+            Some(data) if start == Start::Server => {
+                Some(Embedded::start(data, text(&given, "project")).await?)
+            }
+            _ => None,
+        };
+        if local.is_some() {
+            fill_in_local(&mut given, server.as_ref());
+        }
+        options::check(&component, &info, definition, &given).await?;
+        let effective = options::effective(&info, &given);
+        let value = |name: &str| {
+            effective
+                .iter()
+                .find(|option| option.name == name)
+                .and_then(|option| option.value.clone())
+        };
+        let mut credential = Credential::new(
+            value("access-id").unwrap_or_default(),
+            value("access-key").unwrap_or_default(),
+        );
+        if let Some(token) = value("sts-token") {
+            credential = credential.with_header(TOKEN_HEADER, token);
+        }
+        let egress = egress::rules(
+            value("endpoint").as_deref(),
+            value("tunnel.endpoint").as_deref(),
+        );
+        let policy = EgressPolicy::allowing(&egress)
+            .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        Ok(Self {
+            options: options::for_component(&info, &given),
+            component,
+            info,
+            effective,
+            egress,
+            policy,
+            credentials: Credentials::new().with("default", credential),
+            local,
+            server,
+        })
+    }
+
+    /// Where the sink writes, in one line, without secrets: the same at each run.
+    pub(crate) fn identity(&self, loaded: &Loaded) -> String {
+        let value = |name: &str| {
+            let option = self.effective.iter().find(|option| option.name == name);
+            option
+                .and_then(|option| option.value.clone())
+                .unwrap_or_default()
+        };
+        let place = match &self.local {
+            Some(data) => {
+                format!(
+                    "local {}",
+                    data.strip_prefix(&loaded.directory)
+                        .unwrap_or(data)
+                        .display()
+                )
+            }
+            None => value("endpoint"),
+        };
+        format!(
+            "{} {place} project={} schema={}",
+            self.info.name,
+            value("project"),
+            value("schema")
+        )
+    }
+
+    /// The maker of instances for a run.
+    pub(crate) fn factory(&self, requests: Arc<CheckpointRequests>) -> Instances {
+        Instances {
+            component: self.component.clone(),
+            config: InstanceConfig {
+                egress: self.policy.clone(),
+                signer: Arc::new(self.credentials.clone()),
+                checkpoint: requests,
+                ..InstanceConfig::default()
+            },
+        }
+    }
+
+    /// Stops the embedded server, if there is one.
+    pub(crate) async fn shutdown(self) {
+        if let Some(server) = self.server {
+            server.shutdown().await;
+        }
+    }
+}
+
+/// Makes instances of the component.
+pub(crate) struct Instances {
+    component: Component,
+    config: InstanceConfig,
+}
+
+#[async_trait]
+impl SinkFactory for Instances {
+    async fn instance(&self, name: &str) -> Result<Box<dyn SinkDriver>, CallError> {
+        let config = InstanceConfig {
+            name: name.to_owned(),
+            ..self.config.clone()
+        };
+        Ok(Box::new(self.component.instantiate(config).await?))
+    }
+}
+
+/// Takes the options of the embedded server out; the answer is its data directory.
+fn take_local(given: &mut Vec<SinkOption>, loaded: &Loaded) -> Option<PathBuf> {
+    if text(given, "endpoint") != Some(LOCAL) {
+        return None;
+    }
+    let data = given
+        .iter()
+        .position(|option| option.name == DATA)
+        .map(|index| given.remove(index));
+    Some(match data {
+        Some(option) => loaded.directory.join(option.value),
+        None => loaded.directory.join(".longshore").join("local"),
+    })
+}
+
+/// Fills in what the embedded server decides; without a running one, texts of the same form.
+fn fill_in_local(given: &mut Vec<SinkOption>, server: Option<&Embedded>) {
+    let environment = server.map(Embedded::environment);
+    let environment = |name: &str, placeholder: &str| {
+        let found = environment
+            .iter()
+            .flatten()
+            .find(|(variable, _)| variable == name);
+        found.map_or_else(|| placeholder.to_owned(), |(_, value)| value.clone())
+    };
+    for (name, value) in [
+        (
+            "endpoint",
+            environment("ODPS_ENDPOINT", "http://127.0.0.1/api"),
+        ),
+        (
+            "project",
+            environment(
+                "ODPS_PROJECT",
+                text(given, "project").unwrap_or(DEFAULT_PROJECT),
+            ),
+        ),
+        ("access-id", environment("ODPS_ACCESS_ID", "local")),
+        ("access-key", environment("ODPS_ACCESS_KEY", "local")),
+    ] {
+        match given.iter_mut().find(|option| option.name == name) {
+            Some(option) => option.value = value,
+            None => given.push(options::added(name, value)),
+        }
+    }
+}
+
+fn text<'a>(given: &'a [SinkOption], name: &str) -> Option<&'a str> {
+    given
+        .iter()
+        .find(|option| option.name == name)
+        .map(|option| option.value.as_str())
+}

@@ -1,0 +1,179 @@
+//! Options of the sink, as the component describes them and the definition gives them.
+
+use longshore_pipeline::definition::{Location, PipelineDefinition, Problem, SinkOption};
+use longshore_runtime::Component;
+use longshore_runtime::contract::{OptionSpec, SinkError, SinkInfo};
+use serde::Serialize;
+
+use super::SECRET;
+use crate::failure::{Failure, call};
+
+/// One option with its value.
+#[derive(Debug, Clone)]
+pub(crate) struct Effective {
+    /// Canonical name.
+    pub(crate) name: String,
+    /// Its value; never to be shown where `secret`.
+    pub(crate) value: Option<String>,
+    pub(crate) origin: Origin,
+    pub(crate) secret: bool,
+    pub(crate) doc: String,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Origin {
+    /// The definition, at this line, under this name.
+    Definition { line: u32, name: String },
+    /// The embedded server.
+    Local,
+    /// The component's default.
+    Default,
+    /// There is none.
+    Unset,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Definition { line, .. } => write!(f, "line {line}"),
+            Self::Local => f.write_str("embedded server"),
+            Self::Default => f.write_str("default"),
+            Self::Unset => f.write_str("not set"),
+        }
+    }
+}
+
+impl Effective {
+    /// The value as it may be shown.
+    pub(crate) fn shown(&self) -> Option<String> {
+        self.value.as_ref().map(|value| {
+            if self.secret {
+                SECRET.to_owned()
+            } else {
+                value.clone()
+            }
+        })
+    }
+}
+
+/// An option that the host adds.
+pub(crate) fn added(name: &str, value: String) -> SinkOption {
+    SinkOption {
+        name: name.to_owned(),
+        value,
+        at: Location::default(),
+        value_at: Location::default(),
+    }
+}
+
+/// Has the component check the options; every complaint becomes a problem at its line.
+pub(crate) async fn check(
+    component: &Component,
+    info: &SinkInfo,
+    definition: &PipelineDefinition,
+    given: &[SinkOption],
+) -> Result<(), Failure> {
+    let verdict = component
+        .validate(&for_component(info, given))
+        .await
+        .map_err(|error| call("the component does not check its options", error))?;
+    let Err(errors) = verdict else {
+        warn_of_old_names(info, definition, given);
+        return Ok(());
+    };
+    let problems = errors.iter().map(|error| problem(definition, given, error));
+    Err(Failure::all(problems.map(Failure::from)))
+}
+
+/// The options as the component gets them: secrets replaced.
+pub(crate) fn for_component(info: &SinkInfo, given: &[SinkOption]) -> Vec<(String, String)> {
+    given
+        .iter()
+        .map(|option| {
+            let secret = spec(info, &option.name).is_some_and(|spec| spec.secret);
+            let value = if secret && !option.value.is_empty() {
+                SECRET.into()
+            } else {
+                option.value.clone()
+            };
+            (option.name.clone(), value)
+        })
+        .collect()
+}
+
+/// Every option there is, with its value.
+pub(crate) fn effective(info: &SinkInfo, given: &[SinkOption]) -> Vec<Effective> {
+    info.options
+        .iter()
+        .map(|spec| {
+            let found = given.iter().find(|option| is_named(spec, &option.name));
+            let (value, origin) = match found {
+                Some(option) if option.at.line > 0 => (
+                    Some(option.value.clone()),
+                    Origin::Definition {
+                        line: option.at.line,
+                        name: option.name.clone(),
+                    },
+                ),
+                Some(option) => (Some(option.value.clone()), Origin::Local),
+                None if spec.default_value.is_some() => {
+                    (spec.default_value.clone(), Origin::Default)
+                }
+                None => (None, Origin::Unset),
+            };
+            Effective {
+                name: spec.name.clone(),
+                value: value.filter(|value| !value.is_empty()),
+                origin,
+                secret: spec.secret,
+                doc: spec.doc.clone(),
+            }
+        })
+        .collect()
+}
+
+fn spec<'a>(info: &'a SinkInfo, name: &str) -> Option<&'a OptionSpec> {
+    info.options.iter().find(|spec| is_named(spec, name))
+}
+
+fn is_named(spec: &OptionSpec, name: &str) -> bool {
+    spec.name == name || spec.aliases.iter().any(|alias| alias == name)
+}
+
+fn warn_of_old_names(info: &SinkInfo, definition: &PipelineDefinition, given: &[SinkOption]) {
+    for option in given {
+        if let Some(spec) = spec(info, &option.name).filter(|spec| spec.name != option.name) {
+            tracing::warn!(
+                "{}:{}: `{}` is an older name of `{}`",
+                definition.file(),
+                option.at.line,
+                option.name,
+                spec.name
+            );
+        }
+    }
+}
+
+/// A complaint of the component at the option it names.
+fn problem(definition: &PipelineDefinition, given: &[SinkOption], error: &SinkError) -> Problem {
+    // Of two options that exclude each other the later one is at fault.
+    let option = error
+        .message
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|name| given.iter().find(|option| option.name == name))
+        .max_by_key(|option| (option.at.line, option.at.column));
+    let at = match option {
+        Some(option) if error.code.ends_with("value") => option.value_at,
+        Some(option) => option.at,
+        None => definition.sink.kind.at,
+    };
+    // The component puts its advice behind the first semicolon.
+    match error.message.split_once("; ") {
+        Some((message, help)) => definition.problem_at(at, message).with_help(help),
+        None => definition.problem_at(at, error.message.clone()),
+    }
+}

@@ -1,0 +1,14 @@
+//! The `longshore` program, seen from outside: what it prints, its exit codes, and what it leaves.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failed assumption is a failed test"
+)]
+
+mod errors;
+mod local;
+mod offline;
+mod run;
+mod support;

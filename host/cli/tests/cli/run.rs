@@ -1,0 +1,193 @@
+//! Pipelines that work.
+
+use serde_json::json;
+
+use crate::support::{Feeding, Place, Server};
+
+const APPEND: &str = "\
+source:
+  type: file
+  path: orders.json
+  table: orders
+sink:
+  type: maxcompute
+  endpoint: local
+pipeline:
+  name: orders
+";
+
+const ROWS: &str = "\
+{\"id\": 1, \"city\": \"杭州\", \"amount\": 1.5}
+{\"id\": 2, \"city\": \"Köln\", \"amount\": null}
+{\"id\": 3, \"city\": \"São Paulo\", \"amount\": -3.25}
+";
+
+#[test]
+fn a_json_file_goes_into_the_embedded_server_once() {
+    let place = Place::with(APPEND, ("orders.json", ROWS));
+    let first = place.run().expect(0);
+    assert!(first.stdout.contains("orders"), "{first:#?}");
+    assert!(first.stdout.contains("finished in"), "{first:#?}");
+    assert!(
+        first.stderr.contains("longshore local tables --data"),
+        "{first:#?}"
+    );
+    assert_eq!(
+        place.rows("orders"),
+        json!([[1, "杭州", 1.5], [2, "Köln", null], [3, "São Paulo", -3.25]])
+    );
+
+    let second = place.run().expect(0);
+    assert!(
+        second.stdout.contains("nothing new since checkpoint 1"),
+        "{second:#?}"
+    );
+    assert_eq!(place.tables(), [("orders".to_owned(), 3)]);
+}
+
+#[test]
+fn fresh_reads_the_source_again() {
+    let place = Place::with(APPEND, ("orders.json", ROWS));
+    place.run().expect(0);
+    place
+        .longshore(&["run", "pipeline.yaml", "--fresh"])
+        .expect(0);
+    assert_eq!(place.tables(), [("orders".to_owned(), 6)]);
+}
+
+#[test]
+fn several_writers_write_every_row_once() {
+    let keyed = APPEND
+        .replace("  table: orders\n", "  table: orders\n  primary-key: id\n")
+        .replace("  name: orders\n", "  name: orders\n  parallelism: 3\n");
+    let rows: String = (0..500)
+        .map(|id| format!("{{\"id\": {id}, \"v\": \"v{id}\"}}\n"))
+        .collect();
+    let place = Place::with(&keyed, ("orders.json", &rows));
+    place.run().expect(0);
+    assert_eq!(place.tables(), [("orders".to_owned(), 500)]);
+}
+
+#[test]
+fn changes_are_applied_by_key() {
+    let pipeline = APPEND.replace(
+        "  table: orders\n",
+        "  format: debezium-json\n  primary-key: id\n",
+    );
+    let event = |op: &str, before: &str, after: &str| {
+        format!(
+            "{{\"op\":\"{op}\",\"before\":{before},\"after\":{after},\"source\":{{\"db\":\"shop\",\"table\":\"orders\"}}}}\n"
+        )
+    };
+    let events = [
+        event("c", "null", "{\"id\":1,\"city\":\"a\"}"),
+        event("c", "null", "{\"id\":2,\"city\":\"b\"}"),
+        event(
+            "u",
+            "{\"id\":1,\"city\":\"a\"}",
+            "{\"id\":1,\"city\":\"c\"}",
+        ),
+        event("d", "{\"id\":2,\"city\":\"b\"}", "null"),
+        event(
+            "u",
+            "{\"id\":1,\"city\":\"c\"}",
+            "{\"id\":7,\"city\":\"c\"}",
+        ),
+    ]
+    .concat();
+    let place = Place::with(&pipeline, ("orders.json", &events));
+    let run = place
+        .longshore(&["run", "pipeline.yaml", "--output", "json"])
+        .expect(0);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["outcome"], "finished");
+    assert_eq!(report["tables"][0]["read"], 5);
+    assert_eq!(report["tables"][0]["written"], 5);
+    assert_eq!(place.rows("orders"), json!([[7, "c"]]));
+}
+
+#[test]
+fn deletes_on_an_append_table_are_counted_as_skipped() {
+    let pipeline = APPEND.replace("  table: orders\n", "  format: debezium-json\n");
+    let events = "\
+{\"op\":\"c\",\"before\":null,\"after\":{\"id\":1},\"source\":{\"db\":\"shop\",\"table\":\"orders\"}}
+{\"op\":\"d\",\"before\":{\"id\":1},\"after\":null,\"source\":{\"db\":\"shop\",\"table\":\"orders\"}}
+";
+    let place = Place::with(&pipeline, ("orders.json", events));
+    let run = place
+        .longshore(&["run", "pipeline.yaml", "--output", "json"])
+        .expect(0);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["tables"][0]["written"], 1);
+    assert_eq!(report["tables"][0]["skipped"], 1);
+}
+
+#[test]
+fn a_pipeline_writes_into_a_server_it_did_not_start() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let pipeline = APPEND.replace(
+        "  endpoint: local\n",
+        "  endpoint: ${ODPS_ENDPOINT}\n  project: ${ODPS_PROJECT}\n  accessId: ${ODPS_ACCESS_ID}\n  access-key: ${ODPS_ACCESS_KEY}\n",
+    );
+    let place = Place::with(&pipeline, ("orders.json", ROWS));
+    let output = place
+        .command(&["run", "pipeline.yaml"])
+        .envs(server.environment.iter().cloned())
+        .output()
+        .unwrap();
+    let run = crate::support::Ended::of(output).expect(0);
+    assert!(
+        run.stderr
+            .contains("`accessId` is an older name of `access-id`"),
+        "{run:#?}"
+    );
+    assert!(
+        !run.stderr.contains(server.variable("ODPS_ACCESS_KEY")),
+        "{run:#?}"
+    );
+    let shown = place
+        .longshore(&[
+            "local",
+            "show",
+            "orders",
+            "--endpoint",
+            server.variable("ODPS_ENDPOINT"),
+        ])
+        .expect(0);
+    assert!(shown.stdout.contains("(3 of 3 rows)"), "{shown:#?}");
+}
+
+#[test]
+fn a_signal_stops_a_run_and_a_second_run_can_not_share_its_store() {
+    let place = Place::with(
+        &APPEND.replace("path: orders.json", "path: '-'\n  format: json"),
+        ("x", ""),
+    );
+    let mut running = Feeding::start(&place, &["run", "pipeline.yaml"]);
+    running.wait_for("local MaxCompute");
+    running.feed(ROWS);
+    // The store is locked from before the source is read until the end.
+    let second = loop {
+        let other = place.write(
+            "other.yaml",
+            &format!(
+                "{}  checkpoint-path: .longshore/orders.db\n",
+                APPEND.replace("endpoint: local", "endpoint: local\n  data: other")
+            ),
+        );
+        let ended = place.longshore(&["run", other.file_name().unwrap().to_str().unwrap()]);
+        if ended.code == Some(8) {
+            break ended;
+        }
+    };
+    assert!(
+        second
+            .stderr
+            .contains(&format!("in use by process {}", running.child.id())),
+        "{second:#?}"
+    );
+    running.signal("-INT");
+    let ended = running.end();
+    assert_eq!(ended.code, Some(7), "{ended:#?}");
+}

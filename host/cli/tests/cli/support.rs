@@ -1,0 +1,236 @@
+//! Runs the program in a directory of its own.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// The program; its compiled component is cached for all tests.
+pub(crate) fn longshore() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+    command
+        .env(
+            "LONGSHORE_CACHE_DIR",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("longshore-cache"),
+        )
+        .env_remove("LONGSHORE_LOG")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A directory with a pipeline.
+pub(crate) struct Place {
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A place with a pipeline definition and an input file.
+    pub(crate) fn with(pipeline: &str, input: (&str, &str)) -> Self {
+        let place = Self::new();
+        place.write("pipeline.yaml", pipeline);
+        place.write(input.0, input.1);
+        place
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = longshore();
+        command.args(args).current_dir(self.path());
+        command
+    }
+
+    /// Runs `longshore` with these arguments.
+    pub(crate) fn longshore(&self, args: &[&str]) -> Ended {
+        Ended::of(self.command(args).output().unwrap())
+    }
+
+    /// Runs the pipeline.
+    pub(crate) fn run(&self) -> Ended {
+        self.longshore(&["run", "pipeline.yaml"])
+    }
+
+    /// Rows of a table of the embedded server, as JSON.
+    pub(crate) fn rows(&self, table: &str) -> serde_json::Value {
+        let shown = self
+            .longshore(&["local", "show", table, "--output", "json"])
+            .expect(0);
+        serde_json::from_str::<serde_json::Value>(&shown.stdout).unwrap()["rows"].clone()
+    }
+
+    /// Names and row counts of the embedded server's tables.
+    pub(crate) fn tables(&self) -> Vec<(String, u64)> {
+        let listed = self
+            .longshore(&["local", "tables", "--output", "json"])
+            .expect(0);
+        let tables: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+        let tables = tables.as_array().unwrap().iter();
+        tables
+            .map(|table| {
+                (
+                    table["name"].as_str().unwrap().to_owned(),
+                    table["rows"].as_u64().unwrap(),
+                )
+            })
+            .collect()
+    }
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Asserts the exit code.
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    /// Asserts that stderr has all of these texts and fits one screen.
+    pub(crate) fn says(self, texts: &[&str]) -> Self {
+        for text in texts {
+            assert!(
+                self.stderr.contains(text),
+                "{text:?} is missing in {self:#?}"
+            );
+        }
+        assert!(
+            self.stderr.lines().count() <= 24,
+            "more than a screen: {self:#?}"
+        );
+        self
+    }
+}
+
+/// A local server, stopped when dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) environment: Vec<(String, String)>,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    pub(crate) fn start(data: &Path, args: &[&str]) -> Self {
+        let mut child = longshore()
+            .args(["local", "--data", data.to_str().unwrap()])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let environment = (0..4)
+            .map(|_| {
+                let mut line = String::new();
+                stdout.read_line(&mut line).unwrap();
+                let (name, value) = line
+                    .trim_end()
+                    .split_once('=')
+                    .unwrap_or_else(|| panic!("{line:?}"));
+                (name.to_owned(), value.to_owned())
+            })
+            .collect();
+        Self {
+            child,
+            environment,
+            _stdout: stdout,
+        }
+    }
+
+    pub(crate) fn variable(&self, name: &str) -> &str {
+        let found = self
+            .environment
+            .iter()
+            .find(|(variable, _)| variable == name);
+        found.map(|(_, value)| value.as_str()).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A run that reads standard input, which the test holds open.
+pub(crate) struct Feeding {
+    pub(crate) child: Child,
+}
+
+impl Feeding {
+    pub(crate) fn start(place: &Place, args: &[&str]) -> Self {
+        let child = place
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child }
+    }
+
+    pub(crate) fn feed(&mut self, text: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// Reads stderr up to a line with this text.
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        // Byte by byte, so that nothing after the line is taken.
+        let stderr = self.child.stderr.as_mut().unwrap();
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while std::io::Read::read(stderr, &mut byte).unwrap() == 1 {
+            line.push(byte[0]);
+            if byte[0] == b'\n' {
+                if String::from_utf8_lossy(&line).contains(text) {
+                    return;
+                }
+                line.clear();
+            }
+        }
+        panic!("the program ended without saying {text:?}");
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Closes standard input and waits.
+    pub(crate) fn end(mut self) -> Ended {
+        drop(self.child.stdin.take());
+        Ended::of(self.child.wait_with_output().unwrap())
+    }
+}

@@ -1,0 +1,324 @@
+//! Where a pipeline's progress survives the process: one SQLite file per pipeline.
+//!
+//! A checkpoint is written in one transaction (source position, committables, sink state) before
+//! anything is committed at the service. What is not marked committed when the file is opened again
+//! is committed first; only then does the source resume.
+//!
+//! The journal is WAL with `synchronous = FULL`: a checkpoint that [`CheckpointStore::store`]
+//! returned from survives a power cut. Calls block for the few milliseconds an fsync takes.
+
+mod error;
+mod identity;
+mod lock;
+mod rows;
+
+pub use error::StoreError;
+pub use identity::Identity;
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use longshore_runtime::contract::{Committable, State};
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+use crate::source::Position;
+use lock::StoreLock;
+
+/// Version of the file's layout. A file of another version is refused, never guessed at.
+pub const FORMAT: u32 = 1;
+
+/// How many past checkpoints the history keeps.
+const HISTORY: u64 = 200;
+
+/// One pipeline's checkpoints. Holds an operating system lock on the file while it lives.
+#[derive(Debug)]
+pub struct CheckpointStore {
+    connection: Connection,
+    path: PathBuf,
+    _lock: StoreLock,
+}
+
+/// What one checkpoint holds, on its way into the store.
+#[derive(Debug)]
+pub struct NewCheckpoint<'a> {
+    /// Its number, from [`CheckpointStore::next_id`].
+    pub id: u64,
+    /// Where the source goes on.
+    pub position: &'a Position,
+    /// The source had nothing more to give at `position`.
+    pub finished: bool,
+    /// What the sinks prepared, in commit order.
+    pub committables: &'a [Committable],
+    /// State of each writer, by subtask.
+    pub states: &'a [State],
+    /// Rows of each target table since the checkpoint before.
+    pub tables: &'a [TableRows],
+}
+
+/// A checkpoint as it is read back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Its number.
+    pub id: u64,
+    /// Where the source goes on.
+    pub position: Position,
+    /// The source had nothing more to give at `position`.
+    pub finished: bool,
+    /// State of each writer, by subtask.
+    pub states: Vec<State>,
+}
+
+/// A committable that is stored and not yet known to be committed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// The checkpoint it belongs to.
+    pub checkpoint: u64,
+    /// Its place in that checkpoint.
+    pub sequence: u32,
+    /// What to hand to the committer.
+    pub committable: Committable,
+}
+
+/// Rows of one target table between two checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TableRows {
+    /// The target table, dotted.
+    pub table: String,
+    /// Rows the source delivered.
+    pub read: u64,
+    /// Rows the sink took.
+    pub written: u64,
+    /// Rows passed over on purpose (deletes on an append table).
+    pub skipped: u64,
+}
+
+/// One line of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The checkpoint.
+    pub id: u64,
+    /// When it was stored, milliseconds since 1970-01-01 UTC.
+    pub stored_ms: i64,
+    /// When everything in it was visible; none = not yet.
+    pub committed_ms: Option<i64>,
+    /// The source had ended.
+    pub finished: bool,
+    /// Rows per table since the checkpoint before.
+    pub tables: Vec<TableRows>,
+}
+
+impl CheckpointStore {
+    /// Opens the store at `path`, creating the file and its directories where they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another run holds it, [`StoreError::OtherPipeline`] when it
+    /// belongs to another pipeline, [`StoreError::Format`] when another version wrote it.
+    pub fn open(path: &Path, identity: &Identity) -> Result<Self, StoreError> {
+        let store = Self::connect(path)?;
+        store.check_identity(identity)?;
+        Ok(store)
+    }
+
+    /// Opens the store at `path` and forgets whatever it held, whoever it belonged to. Checkpoint
+    /// numbers go on from where they were: a number is never used twice in one file.
+    ///
+    /// # Errors
+    /// As [`Self::open`], without the identity check.
+    pub fn start_anew(path: &Path, identity: &Identity) -> Result<Self, StoreError> {
+        let mut store = Self::connect(path)?;
+        let transaction = store.transaction("forget the old checkpoints")?;
+        rows::clear(&transaction)
+            .and_then(|()| rows::set_meta(&transaction, "identity", &identity.digest()))
+            .and_then(|()| rows::set_meta(&transaction, "pipeline", &identity.pipeline))
+            .and_then(|()| rows::set_meta(&transaction, "source", &identity.source))
+            .and_then(|()| rows::set_meta(&transaction, "sink", &identity.sink))
+            .and_then(|()| transaction.commit())
+            .map_err(|e| StoreError::sqlite(path, "forget the old checkpoints", e))?;
+        Ok(store)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The number the next checkpoint gets.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn next_id(&self) -> Result<u64, StoreError> {
+        rows::last_id(&self.connection)
+            .map(|last| last + 1)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the last checkpoint's number", e))
+    }
+
+    /// The newest checkpoint, if there is one.
+    ///
+    /// # Errors
+    /// When the file can not be read, or [`StoreError::Corrupt`].
+    pub fn latest(&self) -> Result<Option<Checkpoint>, StoreError> {
+        let found = self
+            .connection
+            .query_row(
+                "select id, position, finished from checkpoint order by id desc limit 1",
+                [],
+                |row| {
+                    Ok((
+                        row.get::<_, u64>(0)?,
+                        row.get::<_, String>(1)?,
+                        row.get::<_, bool>(2)?,
+                    ))
+                },
+            )
+            .optional()
+            .map_err(|e| StoreError::sqlite(&self.path, "read the newest checkpoint", e))?;
+        let Some((id, text, finished)) = found else {
+            return Ok(None);
+        };
+        let position = Position::from_json(&text).map_err(|e| StoreError::Corrupt {
+            path: self.path.clone(),
+            reason: format!("the source position of checkpoint {id} is no JSON: {e}"),
+        })?;
+        let states = rows::states(&self.connection, id)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the sink's state", e))?;
+        Ok(Some(Checkpoint {
+            id,
+            position,
+            finished,
+            states,
+        }))
+    }
+
+    /// Everything stored and not marked committed, oldest checkpoint first, in commit order.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn pending(&self) -> Result<Vec<Pending>, StoreError> {
+        rows::pending(&self.connection)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the pending committables", e))
+    }
+
+    /// Writes a checkpoint, in one transaction. It is durable when this returns.
+    ///
+    /// # Errors
+    /// When the file can not be written; then nothing of the checkpoint is stored.
+    pub fn store(&mut self, checkpoint: &NewCheckpoint<'_>) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        let transaction = self.transaction("store a checkpoint")?;
+        rows::insert(&transaction, checkpoint, now_ms())
+            .and_then(|()| {
+                rows::prune(&transaction, checkpoint.id.saturating_sub(HISTORY))?;
+                transaction.commit()
+            })
+            .map_err(|e| StoreError::sqlite(&path, "store a checkpoint", e))
+    }
+
+    /// Marks committables of `checkpoint` as visible at the service, and drops their payload.
+    ///
+    /// # Errors
+    /// When the file can not be written. The committables stay pending; committing them again is
+    /// harmless.
+    pub fn mark_committed(&mut self, checkpoint: u64, sequences: &[u32]) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        let transaction = self.transaction("mark committables as committed")?;
+        rows::mark_committed(&transaction, checkpoint, sequences, now_ms())
+            .and_then(|()| transaction.commit())
+            .map_err(|e| StoreError::sqlite(&path, "mark committables as committed", e))
+    }
+
+    /// The last checkpoints, newest first.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn history(&self, limit: u32) -> Result<Vec<HistoryEntry>, StoreError> {
+        rows::history(&self.connection, limit)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the history", e))
+    }
+
+    fn connect(path: &Path) -> Result<Self, StoreError> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(|source| StoreError::Io {
+                path: directory.to_owned(),
+                source,
+            })?;
+        }
+        let lock = StoreLock::take(path)?;
+        let connection = Connection::open(path)
+            .map_err(|e| StoreError::sqlite(path, "open the checkpoint store", e))?;
+        let store = Self {
+            connection,
+            path: path.to_owned(),
+            _lock: lock,
+        };
+        store.prepare_file()?;
+        Ok(store)
+    }
+
+    fn prepare_file(&self) -> Result<(), StoreError> {
+        let error = |e| StoreError::sqlite(&self.path, "open the checkpoint store", e);
+        self.connection
+            .execute_batch("pragma journal_mode = wal; pragma synchronous = full;")
+            .map_err(error)?;
+        let found: u32 = self
+            .connection
+            .query_row("pragma user_version", [], |row| row.get(0))
+            .map_err(error)?;
+        match found {
+            0 => self.connection.execute_batch(rows::LAYOUT).map_err(error),
+            FORMAT => Ok(()),
+            _ => Err(StoreError::Format {
+                path: self.path.clone(),
+                found,
+                supported: FORMAT,
+            }),
+        }
+    }
+
+    fn check_identity(&self, identity: &Identity) -> Result<(), StoreError> {
+        let error = |e| StoreError::sqlite(&self.path, "read the store's owner", e);
+        let meta = |key: &str| rows::meta(&self.connection, key).map_err(error);
+        match meta("identity")? {
+            None => {
+                for (key, value) in [
+                    ("pipeline", identity.pipeline.as_str()),
+                    ("source", &identity.source),
+                    ("sink", &identity.sink),
+                    // Last, so that a crash in between leaves a file without an owner.
+                    ("identity", &identity.digest()),
+                ] {
+                    rows::set_meta(&self.connection, key, value).map_err(error)?;
+                }
+                Ok(())
+            }
+            Some(found) if found == identity.digest() => Ok(()),
+            Some(_) => {
+                let owner = Identity {
+                    pipeline: meta("pipeline")?.unwrap_or_default(),
+                    source: meta("source")?.unwrap_or_default(),
+                    sink: meta("sink")?.unwrap_or_default(),
+                };
+                Err(StoreError::OtherPipeline {
+                    path: self.path.clone(),
+                    difference: owner.difference(identity),
+                })
+            }
+        }
+    }
+
+    fn transaction(&mut self, action: &'static str) -> Result<Transaction<'_>, StoreError> {
+        self.connection
+            .transaction()
+            .map_err(|e| StoreError::sqlite(&self.path, action, e))
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|d| i64::try_from(d.as_millis()).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+use longshore_runtime::contract::TablePath;
+
+use super::*;
+
+fn identity(pipeline: &str) -> Identity {
+    Identity {
+        pipeline: pipeline.into(),
+        source: "file a".into(),
+        sink: "k".into(),
+    }
+}
+
+fn position(text: &str) -> Position {
+    Position::from_json(text).unwrap()
+}
+
+fn committable(payload: u8) -> Committable {
+    Committable {
+        table: TablePath {
+            catalog: None,
+            schema: Some("s".into()),
+            table: "t".into(),
+        },
+        format: 3,
+        payload: vec![payload; 4],
+    }
+}
+
+fn put(store: &mut CheckpointStore, committables: &[Committable]) -> u64 {
+    let id = store.next_id().unwrap();
+    store
+        .store(&NewCheckpoint {
+            id,
+            position: &position(&format!("{{\"at\":{id}}}")),
+            finished: false,
+            committables,
+            states: &[State {
+                format: 1,
+                payload: vec![7, id as u8],
+            }],
+            tables: &[TableRows {
+                table: "s.t".into(),
+                read: 5,
+                written: 4,
+                skipped: 1,
+            }],
+        })
+        .unwrap();
+    id
+}
+
+#[test]
+fn a_checkpoint_is_read_back_as_it_was_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("deep/er/p.db");
+    let mut store = CheckpointStore::open(&path, &identity("p")).unwrap();
+    assert_eq!(store.latest().unwrap(), None);
+    put(&mut store, &[committable(1)]);
+    let id = put(&mut store, &[committable(2), committable(3)]);
+    drop(store);
+
+    let store = CheckpointStore::open(&path, &identity("p")).unwrap();
+    let latest = store.latest().unwrap().unwrap();
+    assert_eq!((latest.id, latest.finished), (2, false));
+    assert_eq!(latest.position, position("{\"at\":2}"));
+    assert_eq!(
+        latest.states,
+        [State {
+            format: 1,
+            payload: vec![7, 2]
+        }]
+    );
+    let pending: Vec<_> = store
+        .pending()
+        .unwrap()
+        .into_iter()
+        .map(|item| (item.checkpoint, item.sequence, item.committable))
+        .collect();
+    assert_eq!(
+        pending,
+        [
+            (1, 0, committable(1)),
+            (id, 0, committable(2)),
+            (id, 1, committable(3))
+        ]
+    );
+}
+
+#[test]
+fn what_is_committed_is_pending_no_longer() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    let mut store = CheckpointStore::open(&path, &identity("p")).unwrap();
+    let id = put(&mut store, &[committable(1), committable(2)]);
+    store.mark_committed(id, &[1]).unwrap();
+    assert_eq!(store.pending().unwrap().len(), 1);
+    assert_eq!(store.history(9).unwrap()[0].committed_ms, None);
+    store.mark_committed(id, &[0]).unwrap();
+    assert_eq!(store.pending().unwrap(), []);
+    let history = store.history(9).unwrap();
+    assert!(history[0].committed_ms.is_some());
+    assert_eq!(history[0].tables[0].written, 4);
+}
+
+#[test]
+fn two_runs_do_not_share_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    let store = CheckpointStore::open(&path, &identity("p")).unwrap();
+    let error = CheckpointStore::open(&path, &identity("p")).unwrap_err();
+    assert!(
+        matches!(error, StoreError::Locked { pid: Some(pid), .. } if pid == std::process::id())
+    );
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("process {}", std::process::id()))
+    );
+    drop(store);
+    CheckpointStore::open(&path, &identity("p")).unwrap();
+}
+
+#[test]
+fn another_pipelines_store_is_refused_and_can_be_started_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    put(
+        &mut CheckpointStore::open(&path, &identity("p")).unwrap(),
+        &[committable(1)],
+    );
+    let error = CheckpointStore::open(&path, &identity("q")).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("its pipeline is `p`, here it is `q`"),
+        "{error}"
+    );
+
+    let mut store = CheckpointStore::start_anew(&path, &identity("q")).unwrap();
+    assert_eq!(store.latest().unwrap(), None);
+    assert_eq!(store.pending().unwrap(), []);
+    assert_eq!(put(&mut store, &[]), 2, "a number is never used twice");
+    drop(store);
+    CheckpointStore::open(&path, &identity("q")).unwrap();
+}
+
+#[test]
+fn a_store_of_another_format_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    drop(CheckpointStore::open(&path, &identity("p")).unwrap());
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("pragma user_version = 99")
+        .unwrap();
+    let error = CheckpointStore::open(&path, &identity("p")).unwrap_err();
+    assert!(matches!(
+        error,
+        StoreError::Format {
+            found: 99,
+            supported: FORMAT,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_file_that_is_no_store_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    std::fs::write(&path, vec![b'x'; 4096]).unwrap();
+    assert!(matches!(
+        CheckpointStore::open(&path, &identity("p")),
+        Err(StoreError::Sqlite { .. })
+    ));
+}
+
+#[test]
+fn the_history_is_bounded_and_pending_items_never_leave_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = CheckpointStore::open(&directory.path().join("p.db"), &identity("p")).unwrap();
+    put(&mut store, &[committable(1)]);
+    for _ in 0..HISTORY + 50 {
+        put(&mut store, &[]);
+    }
+    assert_eq!(store.history(10_000).unwrap().len() as u64, HISTORY + 1);
+    assert_eq!(store.pending().unwrap().len(), 1);
+}

@@ -1,0 +1,477 @@
+//! One attempt: from the last checkpoint to the end of the source, or to the first failure that
+//! only a fresh start can cure.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use longshore_runtime::contract::{Committable, State, TablePath};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Coordinator;
+use super::commit;
+use super::driver::SinkDriver;
+use super::error::RunError;
+use super::instance::{Command, Instance, Prepared, Rows};
+use super::patience::Patience;
+use super::source_thread::{self, FromSource};
+use super::targets::Targets;
+use crate::checkpoint_store::{Checkpoint, NewCheckpoint, Pending, TableRows};
+use crate::report::{Outcome, Report};
+use crate::source::{OP_COLUMN, Operation, Position, SourceBatch, SourceEvent};
+
+/// Commands waiting for one instance. A batch is about 1 MiB.
+const QUEUE: usize = 2;
+
+/// Runs one attempt. What became visible is counted in `report`.
+pub(super) async fn run(
+    coordinator: &mut Coordinator,
+    report: &mut Report,
+) -> Result<Outcome, RunError> {
+    let mut attempt = Attempt {
+        targets: Targets::new(coordinator.settings.parallelism.max(1) as usize),
+        contacted: Arc::new(AtomicBool::new(report.checkpoints > 0)),
+        coordinator,
+        report,
+        instances: Vec::new(),
+        tasks: JoinSet::new(),
+        committer: None,
+        cut: None,
+        at_cut: true,
+        rows_seen: false,
+        unstored: false,
+        bytes_sent: 0,
+    };
+    let result = attempt.run().await;
+    if result.is_err() {
+        // What the instances hold is not visible; nothing of it may be finished now.
+        attempt.tasks.abort_all();
+    }
+    let closed = attempt.close().await;
+    attempt.report.bytes_sent += attempt.bytes_sent;
+    // The first failure says more than those that followed from it.
+    result.and_then(|outcome| closed.map(|()| outcome))
+}
+
+struct Attempt<'a> {
+    coordinator: &'a mut Coordinator,
+    report: &'a mut Report,
+    targets: Targets,
+    instances: Vec<mpsc::Sender<Command>>,
+    tasks: JoinSet<Result<(), RunError>>,
+    committer: Option<Box<dyn SinkDriver>>,
+    contacted: Arc<AtomicBool>,
+    /// Where the source goes on after the rows handed out so far.
+    cut: Option<Position>,
+    /// The last batch completed a cut.
+    at_cut: bool,
+    rows_seen: bool,
+    /// Rows were handed out since the last checkpoint.
+    unstored: bool,
+    /// Bytes of request bodies of all instances up to the last `prepare`.
+    bytes_sent: u64,
+}
+
+impl Attempt<'_> {
+    async fn run(&mut self) -> Result<Outcome, RunError> {
+        let pending = self.coordinator.store.pending()?;
+        if !pending.is_empty() {
+            tracing::info!(items = pending.len(), "committing what the last run left");
+            self.report.recommitted += self.commit(pending).await?;
+        }
+        let latest = self.coordinator.store.latest()?;
+        if let Some(checkpoint) = &latest {
+            self.coordinator.requests.committed(checkpoint.id);
+            self.report.resumed_from.get_or_insert(checkpoint.id);
+        }
+        let position = latest
+            .as_ref()
+            .map(|checkpoint| checkpoint.position.clone());
+        let mut events = source_thread::spawn(Arc::clone(&self.coordinator.source), position)?;
+        self.open_instances(latest.as_ref()).await?;
+
+        let interval = self.coordinator.settings.checkpoint_interval;
+        let mut timer = tokio::time::interval_at(Instant::now() + interval, interval);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let requests = Arc::clone(&self.coordinator.requests);
+        let mut stop = self.coordinator.stop.clone();
+        loop {
+            let idle = self.at_cut;
+            tokio::select! {
+                biased;
+                Some(ended) = self.tasks.join_next() => return Err(instance_error(ended)),
+                () = stop.wait(), if idle => {
+                    self.checkpoint(false).await?;
+                    return Ok(Outcome::Interrupted);
+                }
+                _ = timer.tick(), if idle && self.unstored => self.checkpoint(false).await?,
+                () = requests.wanted(), if idle && self.unstored => {
+                    self.checkpoint(false).await?;
+                    timer.reset();
+                }
+                event = events.recv() => match event {
+                    Some(FromSource::Event(event)) => self.take(*event).await?,
+                    Some(FromSource::Failed(error)) => return Err(error.into()),
+                    None => return Err(RunError::SourceDied),
+                    Some(FromSource::End(stats)) => {
+                        self.report.note_source(stats);
+                        if !self.rows_seen && latest.is_some() {
+                            return Ok(Outcome::NothingNew);
+                        }
+                        self.checkpoint(true).await?;
+                        return Ok(Outcome::Finished);
+                    }
+                },
+            }
+        }
+    }
+
+    async fn open_instances(&mut self, latest: Option<&Checkpoint>) -> Result<(), RunError> {
+        let settings = &self.coordinator.settings;
+        let parallelism = settings.parallelism.max(1);
+        let states: &[State] = latest.map_or(&[], |checkpoint| &checkpoint.states);
+        if !states.is_empty() && states.len() != parallelism as usize {
+            tracing::warn!(
+                "the parallelism is {parallelism}, it was {}: the writers start without their former state",
+                states.len()
+            );
+        }
+        for subtask in 0..parallelism {
+            let restore = states
+                .get(subtask as usize)
+                .filter(|_| states.len() == parallelism as usize);
+            let name = format!("writer {subtask}");
+            let mut driver = self
+                .coordinator
+                .sink
+                .instance(&name)
+                .await
+                .map_err(|error| RunError::call("start the sink", error))?;
+            driver
+                .open_writer(&settings.sink_options, subtask, parallelism, restore)
+                .await
+                .map_err(|error| RunError::call("open the sink", error))?;
+            let (sender, receiver) = mpsc::channel(QUEUE);
+            self.tasks
+                .spawn(Instance::new(driver, self.patience()).run(receiver));
+            self.instances.push(sender);
+        }
+        Ok(())
+    }
+
+    fn patience(&self) -> Patience {
+        Patience::new(
+            self.coordinator.settings.retry,
+            Arc::clone(&self.contacted),
+            self.coordinator.stop.clone(),
+        )
+    }
+
+    async fn take(&mut self, event: SourceEvent) -> Result<(), RunError> {
+        match event {
+            SourceEvent::Table(table) => {
+                let paths = self
+                    .coordinator
+                    .router
+                    .route(&table.path)
+                    .map_err(|collision| RunError::Route(Box::new(collision)))?;
+                let paths = paths.into_iter().map(|path| TablePath {
+                    catalog: path.catalog,
+                    schema: path.schema,
+                    table: path.table,
+                });
+                self.targets.announce(&table, paths.collect())
+            }
+            SourceEvent::Batch(batch) => self.deal(batch).await,
+        }
+    }
+
+    /// Hands the rows of a batch to the instances.
+    async fn deal(&mut self, batch: SourceBatch) -> Result<(), RunError> {
+        let events = event_count(&batch);
+        let origin = Arc::new(batch.origin);
+        for target in self.targets.of_source(batch.table) {
+            self.declare(target).await?;
+            let instances = self.instances.len();
+            let Some(table) = self.targets.tables.get_mut(target) else {
+                continue;
+            };
+            table.rows.read += events;
+            table.bytes += batch.bytes;
+            for share in table.split(&batch.batch, instances)? {
+                let rows = Rows {
+                    target,
+                    batch: share.batch,
+                    rows: share.rows,
+                    origin: Arc::clone(&origin),
+                };
+                self.send(share.instance, Command::Write(rows)).await?;
+            }
+        }
+        let live = &self.coordinator.live;
+        live.rows.fetch_add(events, Ordering::Relaxed);
+        live.bytes.fetch_add(batch.bytes, Ordering::Relaxed);
+        self.rows_seen = true;
+        self.unstored = true;
+        self.at_cut = batch.position.is_some();
+        if batch.position.is_some() {
+            self.cut = batch.position;
+        }
+        Ok(())
+    }
+
+    /// Makes a table ready before its first rows: at one instance first, so that a missing table is
+    /// created once, then at the others.
+    async fn declare(&mut self, target: usize) -> Result<(), RunError> {
+        let Some(table) = self.targets.tables.get_mut(target) else {
+            return Ok(());
+        };
+        if table.declared {
+            return Ok(());
+        }
+        table.declared = true;
+        let schema = Arc::clone(&table.schema);
+        let declaration = Arc::new(table.declaration()?);
+        for instance in 0..self.instances.len() {
+            let (done, answer) = oneshot::channel();
+            let table = Arc::clone(&declaration);
+            let schema = Arc::clone(&schema);
+            self.send(
+                instance,
+                Command::Declare {
+                    target,
+                    table,
+                    schema,
+                    done,
+                },
+            )
+            .await?;
+            if instance == 0 && answer.await.is_err() {
+                return Err(self.first_failure().await);
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, instance: usize, command: Command) -> Result<(), RunError> {
+        let sent = match self.instances.get(instance) {
+            Some(sender) => sender.send(command).await.is_ok(),
+            None => false,
+        };
+        if sent {
+            Ok(())
+        } else {
+            Err(self.first_failure().await)
+        }
+    }
+
+    /// The error of an instance that is known to have ended.
+    async fn first_failure(&mut self) -> RunError {
+        match self.tasks.join_next().await {
+            Some(ended) => instance_error(ended),
+            None => RunError::InstanceDied,
+        }
+    }
+
+    /// Takes a checkpoint at the current cut and makes it visible.
+    async fn checkpoint(&mut self, finished: bool) -> Result<(), RunError> {
+        if !self.unstored {
+            return Ok(());
+        }
+        // Rows without a position after them can not be resumed from: a source must not do that.
+        let Some(position) = self.cut.clone().filter(|_| self.at_cut) else {
+            return Err(RunError::SourceDied);
+        };
+        let id = self.coordinator.store.next_id()?;
+        let (committables, states) = self.prepare(id).await?;
+        let tables: Vec<TableRows> = self
+            .targets
+            .tables
+            .iter_mut()
+            .filter(|target| target.rows.read > 0)
+            .map(|target| {
+                target.rows.written = target.rows.read.saturating_sub(target.rows.skipped);
+                target.rows.clone()
+            })
+            .collect();
+        self.coordinator.store.store(&NewCheckpoint {
+            id,
+            position: &position,
+            finished,
+            committables: &committables,
+            states: &states,
+            tables: &tables,
+        })?;
+        let pending = (0..)
+            .zip(committables)
+            .map(|(sequence, committable)| Pending {
+                checkpoint: id,
+                sequence,
+                committable,
+            })
+            .collect();
+        self.commit(pending).await?;
+        self.coordinator.requests.committed(id);
+        self.unstored = false;
+        self.count_visible();
+        tracing::info!(checkpoint = id, "checkpoint complete");
+        Ok(())
+    }
+
+    async fn prepare(
+        &mut self,
+        checkpoint: u64,
+    ) -> Result<(Vec<Committable>, Vec<State>), RunError> {
+        let mut answers = Vec::with_capacity(self.instances.len());
+        for instance in 0..self.instances.len() {
+            let (done, answer) = oneshot::channel();
+            self.send(instance, Command::Prepare { checkpoint, done })
+                .await?;
+            answers.push(answer);
+        }
+        let mut committables = Vec::new();
+        let mut states = Vec::with_capacity(answers.len());
+        let mut bytes_sent = 0;
+        for answer in answers {
+            let Ok(Prepared {
+                committables: new,
+                state,
+                ignored,
+                traffic,
+            }) = answer.await
+            else {
+                return Err(self.first_failure().await);
+            };
+            committables.extend(new);
+            states.push(state);
+            bytes_sent += traffic.bytes_sent;
+            let first = self
+                .report
+                .first_byte
+                .into_iter()
+                .chain(traffic.first_body_byte)
+                .min();
+            self.report.first_byte = first;
+            for (name, rows) in ignored {
+                self.count_ignored(&name, rows);
+            }
+        }
+        self.bytes_sent = bytes_sent;
+        Ok((committables, states))
+    }
+
+    /// The sink may name a table with its defaults filled in; the last part is the same.
+    fn count_ignored(&mut self, name: &str, rows: u64) {
+        let same = |path: &str| {
+            let longer = name.len().checked_sub(path.len() + 1);
+            name.eq_ignore_ascii_case(path)
+                || longer
+                    .and_then(|at| name.split_at_checked(at))
+                    .is_some_and(|(_, rest)| {
+                        rest.strip_prefix('.')
+                            .is_some_and(|rest| rest.eq_ignore_ascii_case(path))
+                    })
+        };
+        if let Some(target) = self
+            .targets
+            .tables
+            .iter_mut()
+            .find(|target| same(&target.path.to_string()))
+        {
+            target.rows.skipped += rows;
+        }
+    }
+
+    async fn commit(&mut self, pending: Vec<Pending>) -> Result<u64, RunError> {
+        if pending.is_empty() {
+            return Ok(0);
+        }
+        let mut committer = match self.committer.take() {
+            Some(committer) => committer,
+            None => self.open_committer().await?,
+        };
+        let mut patience = self.patience();
+        let result = commit::commit(
+            &mut *committer,
+            &mut self.coordinator.store,
+            pending,
+            &mut patience,
+            &self.coordinator.requests,
+        )
+        .await;
+        self.committer = Some(committer);
+        result
+    }
+
+    async fn open_committer(&self) -> Result<Box<dyn SinkDriver>, RunError> {
+        let mut committer = self
+            .coordinator
+            .sink
+            .instance("committer")
+            .await
+            .map_err(|error| RunError::call("start the committer", error))?;
+        committer
+            .open_committer(&self.coordinator.settings.sink_options)
+            .await
+            .map_err(|error| RunError::call("open the committer", error))?;
+        Ok(committer)
+    }
+
+    fn count_visible(&mut self) {
+        self.report.checkpoints += 1;
+        for target in &mut self.targets.tables {
+            self.report
+                .count(&target.rows, std::mem::take(&mut target.bytes));
+            target.rows = TableRows {
+                table: target.path.to_string(),
+                ..TableRows::default()
+            };
+        }
+        self.coordinator
+            .live
+            .visible
+            .store(self.report.rows().written, Ordering::Relaxed);
+    }
+
+    /// Lets the instances end. Rows that were not prepared are given up.
+    async fn close(&mut self) -> Result<(), RunError> {
+        self.instances.clear();
+        let mut result = Ok(());
+        while let Some(ended) = self.tasks.join_next().await {
+            if !matches!(ended, Ok(Ok(()))) && result.is_ok() {
+                result = Err(instance_error(ended));
+            }
+        }
+        result
+    }
+}
+
+/// Why an instance ended although more was to come.
+fn instance_error(ended: Result<Result<(), RunError>, tokio::task::JoinError>) -> RunError {
+    match ended {
+        Ok(Err(error)) => error,
+        Ok(Ok(())) | Err(_) => RunError::InstanceDied,
+    }
+}
+
+/// Changes in a batch: the two rows of an update count once.
+fn event_count(batch: &SourceBatch) -> u64 {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int8Type;
+
+    let rows = batch.batch.num_rows();
+    let halves = batch
+        .batch
+        .column_by_name(OP_COLUMN)
+        .and_then(|column| column.as_primitive_opt::<Int8Type>())
+        .map_or(0, |operations| {
+            let before = Operation::UpdateBefore as i8;
+            operations
+                .values()
+                .iter()
+                .filter(|operation| **operation == before)
+                .count()
+        });
+    (rows - halves) as u64
+}

@@ -1,0 +1,364 @@
+//! One sink instance on its own task.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_array::{RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
+use longshore_runtime::contract::{
+    Batch, Committable, Credit, ErrorClass, Metric, Progress, SinkError, State, TableDecl,
+};
+use longshore_runtime::{CallError, Traffic};
+use tokio::sync::{mpsc, oneshot};
+
+use super::driver::SinkDriver;
+use super::encode::TableEncoder;
+use super::error::{RefusedRow, RunError};
+use super::patience::Patience;
+use crate::source::Origin;
+
+/// How long one `drive` lasts while the instance has commands to wait for.
+const DRIVE_IDLE_MS: u32 = 10;
+/// How long one `drive` lasts while there is no credit.
+const DRIVE_FULL_MS: u32 = 1000;
+/// Refused rows named in an error.
+const NAMED_ROWS: usize = 5;
+/// How long closing may take; what is not closed by then expires at the service.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// What an instance is told to do. Commands are done in order.
+pub(super) enum Command {
+    /// Make a table, or a new version of one, ready.
+    Declare {
+        target: usize,
+        table: Arc<TableDecl>,
+        schema: SchemaRef,
+        done: oneshot::Sender<()>,
+    },
+    /// Write rows of a declared table.
+    Write(Rows),
+    /// Prepare a checkpoint.
+    Prepare {
+        checkpoint: u64,
+        done: oneshot::Sender<Prepared>,
+    },
+}
+
+/// Rows for one instance.
+pub(super) struct Rows {
+    pub(super) target: usize,
+    pub(super) batch: RecordBatch,
+    /// Index of each row in the source's batch; none = all of them, in place.
+    pub(super) rows: Option<UInt32Array>,
+    pub(super) origin: Arc<Origin>,
+}
+
+/// What `prepare` left.
+pub(super) struct Prepared {
+    pub(super) committables: Vec<Committable>,
+    pub(super) state: State,
+    /// Rows passed over since the checkpoint before, by the sink's name of the table.
+    pub(super) ignored: BTreeMap<String, u64>,
+    pub(super) traffic: Traffic,
+}
+
+/// An instance and what it knows.
+pub(super) struct Instance {
+    driver: Box<dyn SinkDriver>,
+    patience: Patience,
+    tables: HashMap<usize, Table>,
+    credit: Credit,
+    wake_after: Option<Duration>,
+    /// Uploads may be under way that go on inside calls only.
+    busy: bool,
+    sequence: u64,
+    ignored: BTreeMap<String, u64>,
+}
+
+struct Table {
+    id: u32,
+    name: String,
+    version: u32,
+    encoder: TableEncoder,
+}
+
+/// Calls until it succeeds or patience ends.
+macro_rules! persist {
+    ($self:ident, $action:expr, $call:expr) => {
+        loop {
+            match $call.await {
+                Ok(answer) => break answer,
+                Err(error) => $self.patience.consider($action, error).await?,
+            }
+        }
+    };
+}
+
+impl Instance {
+    /// `driver` has an open writer.
+    pub(super) fn new(driver: Box<dyn SinkDriver>, patience: Patience) -> Self {
+        Self {
+            driver,
+            patience,
+            tables: HashMap::new(),
+            // The contract gives the first credit with the answer to the first write.
+            credit: Credit { bytes: 1, rows: 1 },
+            wake_after: None,
+            busy: false,
+            sequence: 0,
+            ignored: BTreeMap::new(),
+        }
+    }
+
+    /// Works until the sender of commands is gone, then closes the writer.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+    ) -> Result<(), RunError> {
+        let result = self.work(&mut commands).await;
+        let usable = match &result {
+            Ok(()) => true,
+            Err(RunError::Call { error, .. }) => !error.is_fatal(),
+            Err(_) => true,
+        };
+        // What is open is not visible and expires; closing only spares the service the wait.
+        if usable && let Ok(Err(error)) = tokio::time::timeout(CLOSE, self.driver.close()).await {
+            tracing::debug!("closing the writer: {error}");
+        }
+        result
+    }
+
+    async fn work(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), RunError> {
+        while let Some(command) = self.next(commands).await? {
+            match command {
+                Command::Declare {
+                    target,
+                    table,
+                    schema,
+                    done,
+                } => {
+                    self.declare(target, &table, &schema).await?;
+                    // Whoever asked may have given up meanwhile; the same goes for the answer below.
+                    let _ = done.send(());
+                }
+                Command::Write(rows) => self.write(&rows).await?,
+                Command::Prepare { checkpoint, done } => {
+                    let _ = done.send(self.prepare(checkpoint).await?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next command. While there is none, uploads are kept going and timers are kept.
+    async fn next(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Result<Option<Command>, RunError> {
+        loop {
+            match commands.try_recv() {
+                Ok(command) => return Ok(Some(command)),
+                Err(mpsc::error::TryRecvError::Disconnected) => return Ok(None),
+                Err(mpsc::error::TryRecvError::Empty) => {}
+            }
+            if self.busy {
+                self.busy = self.drive(DRIVE_IDLE_MS).await?;
+                continue;
+            }
+            let timer = async {
+                match self.wake_after {
+                    // A sink that wants to be called at once, all the time, must not eat a processor.
+                    Some(wait) => tokio::time::sleep(wait.max(Duration::from_millis(1))).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                command = commands.recv() => return Ok(command),
+                () = timer => self.busy = true,
+            }
+        }
+    }
+
+    async fn declare(
+        &mut self,
+        target: usize,
+        table: &TableDecl,
+        schema: &SchemaRef,
+    ) -> Result<(), RunError> {
+        let name = table.path.to_string();
+        let action = format!("declare table {name}");
+        let id = persist!(self, &action, self.driver.declare_table(table));
+        self.patience.succeeded(true);
+        let encoder =
+            TableEncoder::new(schema, &table.arrow_schema).map_err(|error| RunError::Encode {
+                table: name.clone(),
+                reason: error.to_string(),
+            })?;
+        let version = table.schema_version;
+        self.tables.insert(
+            target,
+            Table {
+                id,
+                name,
+                version,
+                encoder,
+            },
+        );
+        Ok(())
+    }
+
+    async fn write(&mut self, rows: &Rows) -> Result<(), RunError> {
+        let mut from = 0;
+        while from < rows.batch.num_rows() {
+            self.await_credit().await?;
+            let Some(table) = self.tables.get_mut(&rows.target) else {
+                return Err(RunError::Encode {
+                    table: format!("number {}", rows.target),
+                    reason: "it was not declared".into(),
+                });
+            };
+            let message =
+                table
+                    .encoder
+                    .encode(&rows.batch, from)
+                    .map_err(|error| RunError::Encode {
+                        table: table.name.clone(),
+                        reason: error.to_string(),
+                    })?;
+            from += message.rows as usize;
+            self.sequence += 1;
+            let batch = Batch {
+                table: table.id,
+                schema_version: table.version,
+                sequence: self.sequence,
+                rows: message.rows,
+                ipc: message.ipc,
+            };
+            let progress = loop {
+                match self.driver.write(&batch).await {
+                    Ok(progress) => break progress,
+                    Err(CallError::Sink(error)) if error.class == ErrorClass::Data => {
+                        return Err(refused(&table.name, &error, rows, message.first_row));
+                    }
+                    Err(error) => {
+                        let action = format!("write rows of {}", table.name);
+                        self.patience.consider(&action, error).await?;
+                    }
+                }
+            };
+            self.patience.succeeded(false);
+            self.note(progress);
+            self.busy = true;
+        }
+        Ok(())
+    }
+
+    /// Returns when the sink has room. The way there: let uploads go on; when there is nothing left
+    /// to upload on the sink's own account, flush.
+    async fn await_credit(&mut self) -> Result<(), RunError> {
+        while self.is_full() {
+            let unfinished = self.drive(DRIVE_FULL_MS).await?;
+            if self.is_full() && !unfinished {
+                persist!(self, "flush", self.driver.flush());
+                self.drive(0).await?;
+                if self.is_full() {
+                    return Err(RunError::NoCredit);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.credit.bytes == 0 || self.credit.rows == 0
+    }
+
+    /// Whether the call used its whole budget, so that there is more to do.
+    async fn drive(&mut self, budget_ms: u32) -> Result<bool, RunError> {
+        let started = Instant::now();
+        let progress = persist!(self, "upload rows", self.driver.drive(budget_ms));
+        self.patience.succeeded(false);
+        self.note(progress);
+        Ok(started.elapsed() >= Duration::from_millis(budget_ms.into()))
+    }
+
+    fn note(&mut self, progress: Progress) {
+        self.credit = progress.credit;
+        self.wake_after = progress
+            .wake_after_ms
+            .map(|ms| Duration::from_millis(ms.into()));
+    }
+
+    async fn prepare(&mut self, checkpoint: u64) -> Result<Prepared, RunError> {
+        let committables = persist!(
+            self,
+            "prepare the checkpoint",
+            self.driver.prepare(checkpoint)
+        );
+        self.patience.succeeded(!committables.is_empty());
+        let state = persist!(
+            self,
+            "take the writer's state",
+            self.driver.snapshot(checkpoint)
+        );
+        let metrics = persist!(self, "read the writer's metrics", self.driver.metrics());
+        let ignored = self.newly_ignored(&metrics);
+        let progress = persist!(self, "upload rows", self.driver.drive(0));
+        self.note(progress);
+        Ok(Prepared {
+            committables,
+            state,
+            ignored,
+            traffic: self.driver.traffic(),
+        })
+    }
+
+    fn newly_ignored(&mut self, metrics: &[Metric]) -> BTreeMap<String, u64> {
+        let mut new = BTreeMap::new();
+        for metric in metrics
+            .iter()
+            .filter(|metric| metric.name == "rows_ignored_total")
+        {
+            let Some((_, table)) = metric.labels.iter().find(|(name, _)| name == "table") else {
+                continue;
+            };
+            // Counters are whole numbers far below 2^53.
+            let total = metric.value as u64;
+            let before = self.ignored.insert(table.clone(), total).unwrap_or(0);
+            new.insert(table.clone(), total.saturating_sub(before));
+        }
+        new
+    }
+}
+
+/// The error for rows of one message that the sink refused.
+fn refused(table: &str, error: &SinkError, rows: &Rows, first_row: usize) -> RunError {
+    let place = |row: u32| {
+        let row = first_row + row as usize;
+        let row = match &rows.rows {
+            Some(rows) => rows.values().get(row).copied(),
+            None => u32::try_from(row).ok(),
+        };
+        row.map_or_else(
+            || rows.origin.file().to_owned(),
+            |row| rows.origin.locate(row),
+        )
+    };
+    RunError::BadRows {
+        table: table.to_owned(),
+        message: error.message.clone(),
+        rows: error
+            .bad_rows
+            .iter()
+            .take(NAMED_ROWS)
+            .map(|bad| RefusedRow {
+                place: place(bad.row),
+                column: bad.column.clone(),
+                reason: bad.reason.clone(),
+            })
+            .collect(),
+        total: error.bad_rows.len().max(1),
+    }
+}

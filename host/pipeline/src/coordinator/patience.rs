@@ -1,0 +1,100 @@
+//! How long to go on trying.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use longshore_runtime::CallError;
+
+use super::error::RunError;
+use super::stop::Stop;
+
+/// What to do about errors that may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How long to try to reach the service for the first time. Short: most often the endpoint is
+    /// wrong. The sink's own repeats come before. Default 10 s.
+    pub first_contact: Duration,
+    /// How long to try once the service has answered. Default 10 minutes.
+    pub give_up_after: Duration,
+    /// How often to start over from the last checkpoint without getting to the next. Default 3.
+    pub restarts: u32,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            first_contact: Duration::from_secs(10),
+            give_up_after: Duration::from_secs(600),
+            restarts: 3,
+        }
+    }
+}
+
+/// Decides after each failed call of one instance whether to wait and try again.
+pub(super) struct Patience {
+    policy: RetryPolicy,
+    contacted: Arc<AtomicBool>,
+    failing_since: Option<Instant>,
+    stop: Stop,
+}
+
+impl Patience {
+    /// `contacted` is shared by all instances of a run: one that reached the service vouches for it.
+    pub(super) fn new(policy: RetryPolicy, contacted: Arc<AtomicBool>, stop: Stop) -> Self {
+        Self {
+            policy,
+            contacted,
+            failing_since: None,
+            stop,
+        }
+    }
+
+    /// Notes a call that succeeded. `remote` = it certainly talked to the service.
+    pub(super) fn succeeded(&mut self, remote: bool) {
+        self.failing_since = None;
+        if remote {
+            self.contacted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits as long as the error asks for, or gives up.
+    pub(super) async fn consider(
+        &mut self,
+        action: &str,
+        error: CallError,
+    ) -> Result<(), RunError> {
+        match error
+            .sink_error()
+            .and_then(|error| error.class.retry_after())
+        {
+            None => Err(RunError::call(action, error)),
+            Some(after) => {
+                tracing::warn!("cannot {action}: {error}; trying again in {after:?}");
+                let give_up = || RunError::call(action, error.clone());
+                self.pause(after).await.map_err(|Exhausted| give_up())
+            }
+        }
+    }
+
+    /// Waits, unless that takes longer than there is patience for, or the run is to stop.
+    pub(super) async fn pause(&mut self, wait: Duration) -> Result<(), Exhausted> {
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        let limit = if self.contacted.load(Ordering::Relaxed) {
+            self.policy.give_up_after
+        } else {
+            self.policy.first_contact
+        };
+        if since.elapsed() + wait > limit {
+            return Err(Exhausted);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = self.stop.wait() => Err(Exhausted),
+        }
+    }
+}
+
+/// There is no patience left.
+#[derive(Debug)]
+pub(super) struct Exhausted;
