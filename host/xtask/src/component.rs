@@ -27,24 +27,24 @@ pub(crate) struct Options {
     pub(crate) bless: bool,
 }
 
-/// Builds the component, holds its imports to the golden list and returns where it is.
-pub(crate) fn build(project: &Project, options: &Options) -> Result<PathBuf> {
+/// Builds the component, and holds its imports to the golden list.
+pub(crate) fn build(project: &Project, options: &Options) -> Result<()> {
     let module = match &options.core_module {
         Some(module) => module.clone(),
-        None => core_module(project)?,
+        None => core_module(project, "longshore-maxcompute")?,
     };
     let component = project.component();
     encode_file(project, &module, &component)?;
-    check_imports(project, &component, options.bless)?;
-    Ok(component)
+    check_imports(project, &component, options.bless)
 }
 
-fn core_module(project: &Project) -> Result<PathBuf> {
+/// Builds a package for the component target and returns the module.
+pub(crate) fn core_module(project: &Project, package: &str) -> Result<PathBuf> {
     ensure_target(project)?;
     let args = [
         "build",
         "--package",
-        "longshore-maxcompute",
+        package,
         "--lib",
         "--profile",
         "component",
@@ -57,7 +57,8 @@ fn core_module(project: &Project) -> Result<PathBuf> {
         Some(flags) => step.env("CARGO_ENCODED_RUSTFLAGS", flags).run()?,
         None => step.run()?,
     }
-    Ok(project.target(&format!("{TARGET}/component/longshore_maxcompute.wasm")))
+    let file = package.replace('-', "_");
+    Ok(project.target(&format!("{TARGET}/component/{file}.wasm")))
 }
 
 fn flags_from_environment() -> Option<String> {

@@ -14,7 +14,7 @@ use crate::steps::{done, heading};
 
 /// Encodes `module` into `output` and writes the WIT of the result beside it.
 pub(crate) fn encode_file(project: &Project, module: &Path, output: &Path) -> Result<()> {
-    heading(&format!("encode {} as a component", module.display()));
+    heading(&format!("encode {} as a component", project.shown(module)));
     let start = Instant::now();
     let bytes = fs::read(module).with_context(|| format!("can not read {}", module.display()))?;
     let component = encode(&bytes, &stub(project)?)
@@ -24,7 +24,7 @@ pub(crate) fn encode_file(project: &Project, module: &Path, output: &Path) -> Re
     write_if_changed(&output.with_extension("wit"), interface.wit.as_bytes())?;
     eprintln!(
         "    {} ({:.1} MiB), imports:",
-        output.display(),
+        project.shown(output),
         component.len() as f64 / f64::from(1 << 20)
     );
     for import in &interface.imports {

@@ -36,7 +36,7 @@ enum Task {
     Component(ComponentArgs),
     /// Make a sink component out of any module built for wasm32-wasip1 with longshore_sdk
     Encode(EncodeArgs),
-    /// Build, run the change stream of examples/quickstart into a local MaxCompute and read it back
+    /// Build, unload the two data sets of examples/quickstart into a local MaxCompute and list its tables
     Demo(ComponentArgs),
     /// Run every check: lint, build, all tests, the conformance suites of the official clients
     Test(TestArgs),
@@ -74,7 +74,7 @@ struct TestArgs {
 
 #[derive(Debug, Args)]
 struct BenchArgs {
-    /// Passed on to the benchmarks, for example a name to filter by
+    /// Passed on to the benchmarks of the core, for example a name to filter by
     #[arg(last = true)]
     args: Vec<String>,
 }
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     let outcome = Project::locate().and_then(|project| match task {
         Task::Setup => toolchain::setup(&project),
         Task::Build(args) => tasks::build(&project, &args.options()),
-        Task::Component(args) => component::build(&project, &args.options()).map(drop),
+        Task::Component(args) => component::build(&project, &args.options()),
         Task::Encode(args) => encode::encode_file(&project, &args.module, &args.output),
         Task::Demo(args) => tasks::demo(&project, &args.options()),
         Task::Test(args) => tasks::test(&project, !args.no_conformance),

@@ -56,6 +56,19 @@ impl Project {
         self.target("component/longshore-maxcompute.wasm")
     }
 
+    /// Whether the host's build finds the component without being told.
+    pub(crate) fn target_is_default(&self) -> bool {
+        self.target == self.root.join("target")
+    }
+
+    /// A path as a person in the checkout would write it.
+    pub(crate) fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+
     /// The host binary.
     pub(crate) fn binary(&self) -> PathBuf {
         self.target("release/longshore")

@@ -38,9 +38,11 @@ impl Step {
         ] {
             command.env_remove(name);
         }
-        let program = Path::new(program);
-        let program = program.strip_prefix(project.root()).unwrap_or(program);
-        let shown = format!("{} {}", program.display(), shell_words(args));
+        let shown = format!(
+            "{} {}",
+            project.shown(Path::new(program)),
+            shell_words(args)
+        );
         Self {
             command,
             shown: shown.trim_end().to_owned(),
@@ -57,6 +59,17 @@ impl Step {
         );
         self.command.env(name, value);
         self
+    }
+
+    /// Tells the build of the host where the component is. In the default build directory the build
+    /// finds it itself, and a variable more would make cargo build the host again for those who call
+    /// it by hand.
+    pub(crate) fn with_component(self, project: &Project) -> Self {
+        if project.target_is_default() {
+            self
+        } else {
+            self.env("LONGSHORE_COMPONENT", project.component())
+        }
     }
 
     /// Runs it; an exit code other than 0 is an error that names the command.

@@ -1,57 +1,69 @@
 //! The tasks that are made of several steps.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 
 use crate::component::{self, Options};
 use crate::project::Project;
 use crate::steps::{Step, heading};
 use crate::toolchain::TARGET;
 
-/// Names the component to the host's build.
-const COMPONENT_VARIABLE: &str = "LONGSHORE_COMPONENT";
-
 /// Component, then host.
 pub(crate) fn build(project: &Project, options: &Options) -> Result<()> {
-    let component = component::build(project, options)?;
-    build_host(project, &component)?;
-    heading(&format!("built {}", project.binary().display()));
+    component::build(project, options)?;
+    build_host(project)?;
+    heading(&format!("built {}", project.shown(&project.binary())));
     Ok(())
 }
 
-/// The change stream of the quickstart, from file to warehouse and back.
+/// The data sets of the quickstart, from file to warehouse and back.
 pub(crate) fn demo(project: &Project, options: &Options) -> Result<()> {
-    const PIPELINE: &str = "examples/quickstart/pipeline.yaml";
     let start = Instant::now();
     build(project, options)?;
+    let directory = project.target("demo");
+    copy_quickstart(project, &directory)?;
     let longshore = project.binary();
-    let run = |args: &[&str]| Step::program(project, longshore.as_os_str(), args).run();
-    run(&["run", PIPELINE])?;
-    run(&["local", "tables"])?;
+    let path = |name: &str| project.shown(&directory.join(name));
+    let (changes, flights, data) = (
+        path("pipeline.yaml"),
+        path("flights.yaml"),
+        path(".longshore/local"),
+    );
+    for args in [
+        &["run", changes.as_str()][..],
+        &["run", flights.as_str()],
+        &["local", "tables", "--data", data.as_str()],
+    ] {
+        Step::program(project, longshore.as_os_str(), args).run()?;
+    }
     heading(&format!(
         "demo finished in {:.0} s",
         start.elapsed().as_secs_f64()
     ));
-    eprintln!("    look closer: target/release/longshore local show TABLE");
+    eprintln!(
+        "    look closer: {} local show TABLE --data {data}",
+        project.shown(&longshore)
+    );
     Ok(())
 }
 
-/// Everything that has to hold.
+/// Everything that has to hold. Without `conformance` the official clients are left out.
 pub(crate) fn test(project: &Project, conformance: bool) -> Result<()> {
+    /// The module of `tests/` that runs the official clients; they need Python and Java.
+    const CONFORMANCE: &str = "conformance::";
     let start = Instant::now();
     lint(project)?;
-    let component = project.component();
-    build_host(project, &component)?;
-    // One invocation: the crates share features, so what was built for the binary is not built again.
+    // One invocation for everything, the binary included: what is built apart gets other features
+    // of the shared dependencies, and those would be compiled twice.
     let mut args = vec!["test", "--release", "--workspace", "--no-fail-fast"];
     if !conformance {
-        args.extend(["--", "--skip", CONFORMANCE_MODULE]);
+        args.extend(["--", "--skip", CONFORMANCE]);
     }
-    Step::cargo(project, &args)
-        .env(COMPONENT_VARIABLE, &component)
-        .run()?;
+    Step::cargo(project, &args).with_component(project).run()?;
     heading(&format!(
         "all tests passed in {:.0} s",
         start.elapsed().as_secs_f64()
@@ -59,19 +71,16 @@ pub(crate) fn test(project: &Project, conformance: bool) -> Result<()> {
     Ok(())
 }
 
-/// The module of `tests/` that runs the official clients; they need Python and Java.
-const CONFORMANCE_MODULE: &str = "conformance::";
-
 /// Formatting and lints.
 pub(crate) fn lint(project: &Project) -> Result<()> {
     Step::cargo(project, &["fmt", "--all", "--check"]).run()?;
     // The host does not compile without a component to embed.
-    let component = component::build(project, &Options::default())?;
+    component::build(project, &Options::default())?;
     let deny = ["--", "-D", "warnings"];
     // The release profile shares build scripts and procedural macros with the tests.
     let native = ["clippy", "--release", "--workspace", "--all-targets"];
     Step::cargo(project, &[&native[..], &deny].concat())
-        .env(COMPONENT_VARIABLE, &component)
+        .with_component(project)
         .run()?;
     let guest = [
         "clippy",
@@ -85,32 +94,51 @@ pub(crate) fn lint(project: &Project) -> Result<()> {
     Step::cargo(project, &[&guest[..], &deny].concat()).run()
 }
 
-/// Measurements.
+/// Measurements: parts of the core, the same code native and as WebAssembly, and whole runs.
 pub(crate) fn bench(project: &Project, args: &[String]) -> Result<()> {
-    let component = component::build(project, &Options::default())?;
-    if args.iter().any(|arg| arg == "--help") {
-        bail!(
-            "arguments after `--` go to every benchmark; a name filters, for example `cargo xtask bench -- zlib`"
-        );
+    build(project, &Options::default())?;
+    let mut core = vec!["bench", "--package", "longshore-core"];
+    if !args.is_empty() {
+        core.push("--");
+        core.extend(args.iter().map(String::as_str));
     }
-    for package in BENCHMARKED_PACKAGES {
-        let mut line = vec!["bench", "--package", package];
-        if !args.is_empty() {
-            line.push("--");
-            line.extend(args.iter().map(String::as_str));
-        }
-        Step::cargo(project, &line)
-            .env(COMPONENT_VARIABLE, &component)
-            .run()?;
-    }
-    Ok(())
+    Step::cargo(project, &core).run()?;
+    let module = component::core_module(project, "longshore-bench-guest")?;
+    let program = ["run", "--release", "--package", "longshore-bench", "--"];
+    let module = module.display().to_string();
+    Step::cargo(
+        project,
+        &[&program[..], &["module", "--module", &module]].concat(),
+    )
+    .run()?;
+    Step::cargo(project, &[&program[..], &["whole"]].concat()).run()
 }
 
-/// Packages with a `benches` directory, in the order they run.
-const BENCHMARKED_PACKAGES: [&str; 1] = ["longshore-core"];
-
-fn build_host(project: &Project, component: &Path) -> Result<()> {
+fn build_host(project: &Project) -> Result<()> {
     Step::cargo(project, &["build", "--release", "--package", "longshore"])
-        .env(COMPONENT_VARIABLE, component)
+        .with_component(project)
         .run()
+}
+
+/// A fresh copy, so that every demo starts at the beginning and the checkout stays clean.
+fn copy_quickstart(project: &Project, directory: &Path) -> Result<()> {
+    let copy = || -> std::io::Result<()> {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => fs::create_dir_all(directory)?,
+        }
+        for entry in fs::read_dir(project.path("examples/quickstart"))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                fs::copy(entry.path(), directory.join(entry.file_name()))?;
+            }
+        }
+        Ok(())
+    };
+    copy().with_context(|| {
+        format!(
+            "can not copy examples/quickstart to {}",
+            directory.display()
+        )
+    })
 }
