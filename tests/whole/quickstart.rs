@@ -7,7 +7,7 @@ use longshore_tests::{Client, JavaSdk, LocalServer, Pyodps, Run, longshore, work
 use serde_json::Value;
 
 /// Copies the example, so that what a run leaves behind stays out of the checkout.
-pub fn copy_of_example() -> Result<tempfile::TempDir> {
+pub(crate) fn copy_of_example() -> Result<tempfile::TempDir> {
     let copy = tempfile::tempdir()?;
     for entry in std::fs::read_dir(workspace().join("examples/quickstart"))? {
         let entry = entry?;
@@ -18,7 +18,7 @@ pub fn copy_of_example() -> Result<tempfile::TempDir> {
     Ok(copy)
 }
 
-pub fn run(directory: &Path, pipeline: &str) -> Result<Run> {
+pub(crate) fn run(directory: &Path, pipeline: &str) -> Result<Run> {
     Run::of(longshore(&["run", pipeline, "--output", "json"])?.current_dir(directory))
 }
 
@@ -72,7 +72,7 @@ fn compact_json(text: &str) -> String {
 }
 
 /// Fails unless a client reads from `table` exactly what MariaDB held in the end.
-pub fn assert_equals_mariadb(client: &dyn Client, server: &LocalServer, table: &str) -> Result<()> {
+pub(crate) fn assert_equals_mariadb(client: &dyn Client, server: &LocalServer, table: &str) -> Result<()> {
     let expected = workspace().join(format!("examples/quickstart/expected/{table}.jsonl"));
     let expected =
         std::fs::read_to_string(&expected).with_context(|| expected.display().to_string())?;
@@ -106,7 +106,7 @@ fn rows(report: &Value, count: &str) -> u64 {
     tables.filter_map(|table| table[count].as_u64()).sum()
 }
 
-pub const SHOP: [&str; 4] = ["customers", "products", "orders", "order_items"];
+pub(crate) const SHOP: [&str; 4] = ["customers", "products", "orders", "order_items"];
 
 #[test]
 fn the_change_stream_ends_as_the_source_database() -> Result<()> {

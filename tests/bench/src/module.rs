@@ -10,9 +10,9 @@ use wasmtime::{Engine, Instance, Module, Store};
 const ROUNDS: usize = 9;
 
 /// Prints milliseconds per pool of rows, native and in the module, best of interleaved rounds.
-pub fn compare(path: &Path) -> Result<()> {
+pub(crate) fn compare(path: &Path) -> Result<()> {
     let engine = Engine::default();
-    let module = Module::from_file(&engine, path).with_context(|| {
+    let module = Module::from_file(&engine, path).map_err(anyhow::Error::from).with_context(|| {
         format!(
             "can not load {}; `cargo xtask bench` builds it",
             path.display()

@@ -22,7 +22,7 @@ struct Line {
 }
 
 /// Prints a table of whole runs.
-pub fn measure(rows: u64, runs: usize) -> Result<()> {
+pub(crate) fn measure(rows: u64, runs: usize) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let server = LocalServer::listen(
         &directory.path().join("data"),
@@ -163,7 +163,7 @@ fn once(directory: &Path, server: &LocalServer, line: &Line) -> Result<Measured>
 }
 
 /// Runs one command and prints what the operating system counted for it.
-pub fn measure_child(command: &[String]) -> Result<()> {
+pub(crate) fn measure_child(command: &[String]) -> Result<()> {
     let (program, arguments) = command.split_first().context("a command is given")?;
     let start = Instant::now();
     let output = Command::new(program)

@@ -90,7 +90,7 @@ mod exports {
 
     /// Makes the rows; 1 when it went well.
     #[unsafe(no_mangle)]
-    pub extern "C" fn prepare(wide: u32, compression: u32) -> u32 {
+    pub(super) extern "C" fn prepare(wide: u32, compression: u32) -> u32 {
         WORK.with_borrow_mut(|work| {
             *work = Work::new(wide != 0, compression as usize);
             u32::from(work.is_some())
@@ -99,7 +99,7 @@ mod exports {
 
     /// Size of one encoded block; 0 when it failed.
     #[unsafe(no_mangle)]
-    pub extern "C" fn block() -> u32 {
+    pub(super) extern "C" fn block() -> u32 {
         let size = WORK.with_borrow_mut(|work| work.as_mut().and_then(Work::block));
         size.and_then(|size| u32::try_from(size).ok()).unwrap_or(0)
     }

@@ -1,0 +1,534 @@
+//! The blocks of a definition.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    block::Reader,
+    error::{DefinitionError, Location, Problem, Text},
+    file_source,
+    model::{
+        PipelineDefinition, PipelineOptions, RouteMode, SchemaChangeBehavior, SinkDefinition,
+        SinkOption, SourceDefinition, SourceKind, Spanned,
+    },
+    units::parse_duration,
+    yaml::{self, Key, Node, NodeKind},
+};
+use crate::route::RouteRule;
+
+const BLOCKS: [&str; 5] = ["source", "sink", "route", "transform", "pipeline"];
+
+impl PipelineDefinition {
+    /// Reads a definition from a file; relative paths in it start at the file's directory.
+    ///
+    /// # Errors
+    ///
+    /// The file can not be read, or everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, DefinitionError> {
+        let name = path.display().to_string();
+        let fail = |message: String, help: &str| {
+            Problem::at(
+                &Arc::new(Text::new(name.clone(), "")),
+                Location::default(),
+                message,
+            )
+            .with_help(help)
+        };
+        let bytes = std::fs::read(path).map_err(|error| {
+            fail(
+                format!("the pipeline definition can not be read: {error}"),
+                "give the path of a YAML file, for example `longshore run pipeline.yaml`",
+            )
+        })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            fail(
+                format!("the file is not UTF-8 text: {error}"),
+                "save it as UTF-8",
+            )
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, &name, base, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads a definition from text. `name` stands for the file in messages, `base` is the
+    /// directory that relative paths start at, `environment` looks placeholders up.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn parse(
+        text: &str,
+        name: &str,
+        base: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, DefinitionError> {
+        let text = Arc::new(Text::new(name, text));
+        let root = yaml::parse(&text)?;
+        let root_at = root.at;
+        let mut reader = Reader {
+            text: Arc::clone(&text),
+            environment,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let (mut source, mut sink, mut routes) = (None, None, Vec::new());
+        let mut pipeline = PipelineOptions::default();
+        let (mut has_source, mut has_sink) = (false, false);
+        let mut source_at = root_at;
+        for (key, node) in reader.block(root, "the pipeline definition") {
+            match key.name.as_str() {
+                "source" => {
+                    has_source = true;
+                    source_at = key.at;
+                    source = read_source(&mut reader, &key, node, base);
+                }
+                "sink" => {
+                    has_sink = true;
+                    sink = read_sink(&mut reader, &key, node);
+                }
+                "route" => routes = read_routes(&mut reader, node),
+                "pipeline" => pipeline = read_pipeline(&mut reader, node, base),
+                "transform" => reader.report_with_help(
+                    key.at,
+                    format!(
+                        "block `transform` (line {}) is not available in this version",
+                        key.at.line
+                    ),
+                    "remove the block; route, partition-by and primary-key work without it",
+                ),
+                _ => reader.unknown_key(&key, "the pipeline definition", &BLOCKS),
+            }
+        }
+        for (present, block, example) in [
+            (has_source, "source", "type: file\n  path: changes.json"),
+            (has_sink, "sink", "type: maxcompute\n  endpoint: local"),
+        ] {
+            if !present {
+                reader.report_with_help(
+                    root_at,
+                    format!("the definition has no `{block}` block"),
+                    format!("for example\n{block}:\n  {example}"),
+                );
+            }
+        }
+        if let (
+            Some(SourceDefinition {
+                kind: SourceKind::File(file),
+                ..
+            }),
+            Some(zone),
+        ) = (&mut source, pipeline.local_time_zone)
+        {
+            file.time_zone = Some(zone);
+        }
+        let Reader {
+            mut problems,
+            warnings,
+            ..
+        } = reader;
+        problems.sort_by_key(|problem| (problem.at.line, problem.at.column));
+        match (source, sink) {
+            (Some(source), Some(sink)) if problems.is_empty() => Ok(Self {
+                source,
+                sink,
+                routes,
+                pipeline,
+                warnings,
+                text,
+            }),
+            _ => {
+                if problems.is_empty() {
+                    problems.push(Problem::at(
+                        &text,
+                        source_at,
+                        "the definition is incomplete",
+                    ));
+                }
+                Err(DefinitionError { problems })
+            }
+        }
+    }
+}
+
+fn read_source(
+    reader: &mut Reader<'_>,
+    key: &Key,
+    node: Node,
+    base: &Path,
+) -> Option<SourceDefinition> {
+    let mut entries = reader.block(node, "source");
+    let (kind, at) = take_type(reader, key, &mut entries, "source", "file")?;
+    let name = take_name(reader, &mut entries, "source");
+    match kind.as_str() {
+        "file" => {
+            let options = file_source::read(reader, key, entries, base)?;
+            Some(SourceDefinition {
+                name,
+                at,
+                kind: SourceKind::File(options),
+            })
+        }
+        other => {
+            reader.report_with_help(
+                at,
+                format!("source type `{other}` is not available"),
+                "this version reads `type: file`: Debezium JSON, JSON, CSV, Parquet and Arrow \
+                 from files or standard input",
+            );
+            None
+        }
+    }
+}
+
+fn take_type(
+    reader: &mut Reader<'_>,
+    key: &Key,
+    entries: &mut Vec<(Key, Node)>,
+    block: &str,
+    example: &str,
+) -> Option<(String, Location)> {
+    let Some(node) = take(entries, "type") else {
+        reader.report_with_help(
+            key.at,
+            format!("`{block}` has no `type`"),
+            format!("for example `type: {example}`"),
+        );
+        return None;
+    };
+    let scalar = reader.scalar(&node, &format!("{block}.type"))?;
+    Some((scalar.value, scalar.at))
+}
+
+fn take_name(
+    reader: &mut Reader<'_>,
+    entries: &mut Vec<(Key, Node)>,
+    block: &str,
+) -> Option<String> {
+    let node = take(entries, "name")?;
+    reader
+        .scalar(&node, &format!("{block}.name"))
+        .map(|scalar| scalar.value)
+}
+
+fn take(entries: &mut Vec<(Key, Node)>, name: &str) -> Option<Node> {
+    let index = entries.iter().position(|(key, _)| key.name == name)?;
+    Some(entries.remove(index).1)
+}
+
+fn read_sink(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<SinkDefinition> {
+    let mut entries = reader.block(node, "sink");
+    let (kind, at) = take_type(reader, key, &mut entries, "sink", "maxcompute")?;
+    let name = take_name(reader, &mut entries, "sink");
+    let mut changes = |name: &str, reader: &mut Reader<'_>| {
+        let node = take(&mut entries, name)?;
+        let tags = reader.texts(&node, &format!("sink.{name}"))?;
+        for tag in &tags.value {
+            if !SCHEMA_CHANGE_TAGS.contains(&tag.as_str()) {
+                let near = super::block::nearest(tag, &SCHEMA_CHANGE_TAGS)
+                    .map(|near| format!("did you mean `{near}`? "))
+                    .unwrap_or_default();
+                reader.report_with_help(
+                    tags.at,
+                    format!("`{tag}` in sink.{name} is no schema change"),
+                    format!("{near}there are {}", SCHEMA_CHANGE_TAGS.join(", ")),
+                );
+            }
+        }
+        Some(tags.value)
+    };
+    let include_schema_changes = changes("include.schema.changes", reader);
+    let exclude_schema_changes = changes("exclude.schema.changes", reader);
+    let mut options = Vec::new();
+    for (key, node) in entries {
+        let name = format!("sink.{}", key.name);
+        let value = match &node.kind {
+            NodeKind::List(_) => reader
+                .texts(&node, &name)
+                .map(|texts| texts.value.join(",")),
+            NodeKind::Map(_) => {
+                reader.report_with_help(
+                    node.at,
+                    format!("`{name}` must be a single value, not a block of keys"),
+                    "write nested names with dots on one line, for example `compress.algorithm: zlib`",
+                );
+                None
+            }
+            _ => reader.scalar(&node, &name).map(|scalar| scalar.value),
+        };
+        if let Some(value) = value {
+            options.push(SinkOption {
+                name: key.name,
+                value,
+                at: key.at,
+                value_at: node.at,
+            });
+        }
+    }
+    Some(SinkDefinition {
+        kind: Spanned { value: kind, at },
+        name,
+        options,
+        include_schema_changes,
+        exclude_schema_changes,
+    })
+}
+
+const SCHEMA_CHANGE_TAGS: [&str; 17] = [
+    "add.column",
+    "alter.column.type",
+    "create.table",
+    "drop.column",
+    "drop.table",
+    "rename.column",
+    "truncate.table",
+    "alter.table.comment",
+    "add",
+    "alter",
+    "create",
+    "drop",
+    "rename",
+    "table",
+    "column",
+    "all",
+    "none",
+];
+
+fn read_routes(reader: &mut Reader<'_>, node: Node) -> Vec<RouteRule> {
+    let NodeKind::List(items) = node.kind else {
+        reader.report_with_help(
+            node.at,
+            format!("`route` must be a list, not {}", node.describe()),
+            "put a dash before each rule:\nroute:\n  - source-table: shop.orders_\\.*\n    sink-table: orders",
+        );
+        return Vec::new();
+    };
+    let mut rules = Vec::new();
+    for item in items {
+        let at = item.at;
+        let (mut source, mut sink, mut replace) = (None, None, None);
+        for (key, node) in reader.block(item, "a rule of `route`") {
+            let target = match key.name.as_str() {
+                "source-table" => &mut source,
+                "sink-table" => &mut sink,
+                "replace-symbol" => &mut replace,
+                "description" => {
+                    let _ = reader.scalar(&node, "description");
+                    continue;
+                }
+                _ => {
+                    reader.unknown_key(
+                        &key,
+                        "a rule of `route`",
+                        &[
+                            "source-table",
+                            "sink-table",
+                            "replace-symbol",
+                            "description",
+                        ],
+                    );
+                    continue;
+                }
+            };
+            // `$1` is a capture group here, not a placeholder; only `${…}` is.
+            *target = Some(reader.scalar(&node, &format!("route.{}", key.name)));
+        }
+        for (given, key) in [
+            (source.is_some(), "source-table"),
+            (sink.is_some(), "sink-table"),
+        ] {
+            if !given {
+                reader.report(at, format!("this rule of `route` has no `{key}`"));
+            }
+        }
+        let (Some(Some(source)), Some(Some(sink))) = (source, sink) else {
+            continue;
+        };
+        let replace = match replace {
+            Some(None) => continue,
+            Some(Some(symbol)) => Some(symbol.value),
+            None => None,
+        };
+        match RouteRule::new(&source.value, &sink.value, replace.as_deref()) {
+            Ok(mut rule) => {
+                rule.at = at;
+                rules.push(rule);
+            }
+            Err(error) => {
+                let at = if error.in_source_table() {
+                    source.at
+                } else {
+                    sink.at
+                };
+                reader.report(at, error.to_string());
+            }
+        }
+    }
+    rules
+}
+
+fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOptions {
+    const ALLOWED: [&str; 17] = [
+        "name",
+        "parallelism",
+        "local-time-zone",
+        "schema.change.behavior",
+        "checkpoint-interval",
+        "execution.checkpointing.interval",
+        "checkpoint-path",
+        "route-mode",
+        "execution.runtime-mode",
+        "sink.partitioning.strategy",
+        "schema.operator.uid",
+        "operator.uid.prefix",
+        "schema-operator.rpc-timeout",
+        "transform.decimal.precision.mode",
+        "user-defined-function",
+        "model",
+        "execution.checkpointing.mode",
+    ];
+    let mut options = PipelineOptions::default();
+    if matches!(node.kind, NodeKind::Null) {
+        return options;
+    }
+    let mut interval_at: Option<Location> = None;
+    for (key, node) in reader.block(node, "pipeline") {
+        let name = format!("pipeline.{}", key.name);
+        match key.name.as_str() {
+            "name" => options.name = reader.scalar(&node, &name).map(|scalar| scalar.value),
+            "parallelism" => {
+                let parallelism = reader.value(&node, &name, |text| {
+                    text.parse::<u32>()
+                        .ok()
+                        .filter(|parallelism| (1..=1024).contains(parallelism))
+                        .ok_or_else(|| format!("`{text}` is not a whole number from 1 to 1024"))
+                });
+                options.parallelism = parallelism.unwrap_or(1);
+            }
+            "local-time-zone" => {
+                options.local_time_zone = reader.value(&node, &name, |text| {
+                    text.parse::<chrono_tz::Tz>().map_err(|_| {
+                        let zones: Vec<&str> =
+                            chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
+                        let near = super::block::nearest(text, &zones)
+                            .map(|near| format!("; did you mean `{near}`?"))
+                            .unwrap_or_default();
+                        format!("`{text}` is no time zone such as Asia/Shanghai or UTC{near}")
+                    })
+                });
+            }
+            "schema.change.behavior" => {
+                let choices = [
+                    ("evolve", SchemaChangeBehavior::Evolve),
+                    ("try_evolve", SchemaChangeBehavior::TryEvolve),
+                    ("lenient", SchemaChangeBehavior::Lenient),
+                    ("ignore", SchemaChangeBehavior::Ignore),
+                    ("exception", SchemaChangeBehavior::Exception),
+                ];
+                if let Some(behavior) = reader.choice(&node, &name, &choices) {
+                    options.schema_change_behavior = behavior;
+                }
+            }
+            "checkpoint-interval" | "execution.checkpointing.interval" => {
+                if let Some(first) = interval_at.replace(key.at) {
+                    reader.report(
+                        key.at,
+                        format!("the checkpoint interval is given twice; first on line {}", first.line),
+                    );
+                }
+                options.checkpoint_interval = reader.value(&node, &name, |text| {
+                    let interval = parse_duration(text)?;
+                    if interval.is_zero() {
+                        Err("the checkpoint interval must be longer than zero".to_owned())
+                    } else {
+                        Ok(interval)
+                    }
+                });
+            }
+            "checkpoint-path" => {
+                options.checkpoint_path = reader
+                    .scalar(&node, &name)
+                    .map(|scalar| base.join(PathBuf::from(scalar.value)));
+            }
+            "route-mode" => {
+                let choices = [
+                    ("ALL_MATCH", RouteMode::AllMatch),
+                    ("FIRST_MATCH", RouteMode::FirstMatch),
+                ];
+                if let Some(mode) = reader.choice(&node, &name, &choices) {
+                    options.route_mode = mode;
+                }
+            }
+            "execution.runtime-mode" => {
+                if reader
+                    .choice(&node, &name, &[("STREAMING", ()), ("BATCH", ())])
+                    .is_some()
+                {
+                    warn(reader, &key, "the source decides whether the pipeline ends");
+                }
+            }
+            "execution.checkpointing.mode" => {
+                if reader
+                    .choice(&node, &name, &[("EXACTLY_ONCE", ()), ("AT_LEAST_ONCE", ())])
+                    .is_some()
+                {
+                    warn(reader, &key, "every checkpoint is taken at a cut of the source");
+                }
+            }
+            "sink.partitioning.strategy" => {
+                let strategy = reader.choice(
+                    &node,
+                    &name,
+                    &[("SINK_DEFINED", true), ("PRIMARY_KEY", false), ("TABLE_ID", false)],
+                );
+                if strategy == Some(false) {
+                    reader.report_with_help(
+                        key.at,
+                        format!("`{name}` can only be SINK_DEFINED"),
+                        "the MaxCompute sink places rows by bucket; remove the line",
+                    );
+                }
+            }
+            "schema.operator.uid" | "operator.uid.prefix" | "schema-operator.rpc-timeout" => {
+                warn(reader, &key, "there are no Flink operators here");
+            }
+            "transform.decimal.precision.mode" => {
+                warn(reader, &key, "it concerns `transform` only");
+            }
+            "user-defined-function" | "model" => reader.report_with_help(
+                key.at,
+                format!("`{name}` is not available in this version"),
+                "it serves `transform`, which is not available either; remove the block",
+            ),
+            flink if is_flink_runtime_key(flink) => reader.report_with_help(
+                key.at,
+                format!("`{name}` configures the Flink runtime, which is not used here"),
+                "remove the line; checkpoints are set by `checkpoint-interval` and `checkpoint-path`",
+            ),
+            _ => reader.unknown_key(&key, "`pipeline`", &ALLOWED),
+        }
+    }
+    options
+}
+
+fn warn(reader: &mut Reader<'_>, key: &Key, reason: &str) {
+    let warning = reader.problem(
+        key.at,
+        format!("`pipeline.{}` has no effect: {reason}", key.name),
+    );
+    reader.warnings.push(warning);
+}
+
+fn is_flink_runtime_key(key: &str) -> bool {
+    [
+        "execution.",
+        "state.",
+        "restart-strategy",
+        "taskmanager.",
+        "jobmanager.",
+        "table.exec.",
+    ]
+    .iter()
+    .any(|prefix| key.starts_with(prefix))
+}

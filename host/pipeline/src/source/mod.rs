@@ -1,0 +1,78 @@
+//! Where change events come from.
+//!
+//! A [`Source`] is pulled on its own thread. It answers with a [`SourceTable`] before the first
+//! batch of each schema version of a table, and with [`SourceBatch`]es of change events. Sources
+//! read several tables at once; every now and then they make a *cut*: all tables' pending rows
+//! are emitted, and the last batch of the cut carries the [`Position`] to resume from.
+
+mod batch;
+mod error;
+pub mod file;
+mod position;
+mod table;
+pub mod types;
+
+#[cfg(test)]
+pub(crate) use batch::OriginUnit;
+pub use batch::{OP_COLUMN, Operation, Origin, SourceBatch};
+pub use error::{SourceError, SourceErrorKind};
+pub use position::Position;
+pub use table::{SourceTable, TableId};
+
+use crate::definition::{SourceDefinition, SourceKind};
+
+/// Reads change events, blocking.
+pub trait Source: Send {
+    /// The next event, or `None` once the input has ended.
+    ///
+    /// # Errors
+    ///
+    /// Every error is final: the source must not be asked again. Batches handed out before the
+    /// error are whole and may be written, but only those up to the last one with a
+    /// [`SourceBatch::position`] may be checkpointed.
+    fn next(&mut self) -> Result<Option<SourceEvent>, SourceError>;
+
+    /// What has been read and left out so far, for the report at the end of a run.
+    fn stats(&self) -> SourceStats;
+}
+
+/// What a source hands out.
+#[derive(Debug, Clone)]
+pub enum SourceEvent {
+    /// A table, or a new schema version of one. Precedes the first batch of that version.
+    Table(SourceTable),
+    /// Rows.
+    Batch(SourceBatch),
+}
+
+/// Counters of one source, from its start (not from the start of the pipeline).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceStats {
+    /// Rows handed out, both rows of an update counted.
+    pub rows: u64,
+    /// Bytes of input read, before decompression where the input is compressed.
+    pub bytes_read: u64,
+    /// Debezium tombstones (null values) left out; they repeat a delete that was read before.
+    pub tombstones: u64,
+    /// Truncate events left out because `on-truncate: skip` says so.
+    pub truncates: u64,
+    /// Heartbeats, transaction markers and DDL records left out.
+    pub other_events: u64,
+    /// Things worth telling, for example an empty input file.
+    pub warnings: Vec<String>,
+}
+
+/// Opens the source of a pipeline, at its beginning or right after `restore`.
+///
+/// # Errors
+///
+/// Files that are missing, unreadable or changed since the position was taken, and options that
+/// do not go together.
+pub fn open(
+    definition: &SourceDefinition,
+    restore: Option<&Position>,
+) -> Result<Box<dyn Source>, SourceError> {
+    match &definition.kind {
+        SourceKind::File(options) => file::open(options, restore),
+    }
+}
