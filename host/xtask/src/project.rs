@@ -71,7 +71,13 @@ impl Project {
 
     /// The host binary.
     pub(crate) fn binary(&self) -> PathBuf {
-        self.target("release/longshore")
+        self.release_program("longshore")
+    }
+
+    /// A program of the release profile.
+    pub(crate) fn release_program(&self, name: &str) -> PathBuf {
+        self.target("release")
+            .join(name)
             .with_extension(env::consts::EXE_EXTENSION)
     }
 

@@ -96,22 +96,35 @@ pub(crate) fn lint(project: &Project) -> Result<()> {
 
 /// Measurements: parts of the core, the same code native and as WebAssembly, and whole runs.
 pub(crate) fn bench(project: &Project, args: &[String]) -> Result<()> {
-    build(project, &Options::default())?;
-    let mut core = vec!["bench", "--package", "longshore-core"];
+    component::build(project, &Options::default())?;
+    let module = component::core_module(project, "longshore-bench-guest")?;
+    // Selected together, the packages resolve the features that the tests have: nothing heavy is built twice.
+    let programs = [
+        "build",
+        "--release",
+        "--package",
+        "longshore",
+        "--package",
+        "longshore-bench",
+    ];
+    Step::cargo(project, &programs)
+        .with_component(project)
+        .run()?;
+    let mut core = vec!["bench", "--workspace", "--bench", "encode"];
     if !args.is_empty() {
         core.push("--");
         core.extend(args.iter().map(String::as_str));
     }
-    Step::cargo(project, &core).run()?;
-    let module = component::core_module(project, "longshore-bench-guest")?;
-    let program = ["run", "--release", "--package", "longshore-bench", "--"];
-    let module = module.display().to_string();
-    Step::cargo(
+    Step::cargo(project, &core).with_component(project).run()?;
+    let module = project.shown(&module);
+    let measure = project.release_program("longshore-bench");
+    Step::program(
         project,
-        &[&program[..], &["module", "--module", &module]].concat(),
+        measure.as_os_str(),
+        &["module", "--module", &module],
     )
     .run()?;
-    Step::cargo(project, &[&program[..], &["whole"]].concat()).run()
+    Step::program(project, measure.as_os_str(), &["whole"]).run()
 }
 
 fn build_host(project: &Project) -> Result<()> {
