@@ -12,12 +12,14 @@ const ROUNDS: usize = 9;
 /// Prints milliseconds per pool of rows, native and in the module, best of interleaved rounds.
 pub(crate) fn compare(path: &Path) -> Result<()> {
     let engine = Engine::default();
-    let module = Module::from_file(&engine, path).map_err(anyhow::Error::from).with_context(|| {
-        format!(
-            "can not load {}; `cargo xtask bench` builds it",
-            path.display()
-        )
-    })?;
+    let module = Module::from_file(&engine, path)
+        .map_err(anyhow::Error::from)
+        .with_context(|| {
+            format!(
+                "can not load {}; `cargo xtask bench` builds it",
+                path.display()
+            )
+        })?;
     println!("encode + compress, one core, best of {ROUNDS} interleaved rounds");
     println!(
         "{:<8} {:<8} {:>12} {:>12} {:>7}",

@@ -220,8 +220,9 @@ impl Kind {
     }
 
     fn column(self, index: u64, pool: u64, nullable: bool) -> Result<ArrayRef, ArrowError> {
-        let hashes = (0..pool)
-            .map(|row| (!(nullable && hash(row, index + 32).is_multiple_of(16))).then(|| hash(row, index)));
+        let hashes = (0..pool).map(|row| {
+            (!(nullable && hash(row, index + 32).is_multiple_of(16))).then(|| hash(row, index))
+        });
         macro_rules! build {
             ($builder:expr, $value:expr) => {{
                 let mut builder = $builder;
