@@ -1,7 +1,11 @@
 //! The official clients against the local server: what each writes, both read back.
 
-use anyhow::Result;
-use longshore_tests::{Client, JavaSdk, LocalServer, Pyodps, assert_same_rows, dataset};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use longshore_tests::{
+    Client, JavaSdk, LocalServer, Pyodps, Run, assert_same_rows, dataset, workspace,
+};
 
 /// Ways a client can write one set of rows.
 struct Write {
@@ -224,8 +228,25 @@ fn a_wrong_key_is_refused_in_the_form_the_client_knows() -> Result<()> {
         .args(["read", "anything"])
         .envs(server.environment())
         .env("ODPS_ACCESS_KEY", "wrong");
-    let run = longshore_tests::Run::of(&mut command)?;
+    let run = Run::of(&mut command)?;
     assert_ne!(run.code, 0);
     assert!(run.stderr.contains("odps.errors"), "{}", run.stderr);
+    Ok(())
+}
+
+/// Every way in and out of the tunnel that pyodps has, with its compiled and its pure Python writers.
+#[test]
+fn pyodps_gets_back_what_it_wrote_by_every_way_of_the_tunnel() -> Result<()> {
+    for writers in ["pure", "compiled"] {
+        let data = tempfile::tempdir()?;
+        let server = LocalServer::start(data.path())?;
+        let script = workspace().join("tests/conformance/python/tunnel.py");
+        let mut command = Command::new(Pyodps::python()?);
+        command
+            .arg(script)
+            .envs(server.environment())
+            .env("LONGSHORE_PYODPS", writers);
+        Run::of(&mut command)?.success().context(writers)?;
+    }
     Ok(())
 }

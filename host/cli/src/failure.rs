@@ -6,6 +6,7 @@ pub(crate) use run_error::call;
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::ops::{Deref, DerefMut};
 use std::process::ExitCode;
 
 use longshore_pipeline::definition::{DefinitionError, Problem};
@@ -52,8 +53,13 @@ impl Exit {
 }
 
 /// A failed command: what, where, why, and what to do.
+///
+/// One pointer wide, so that results stay small where all goes well.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct Failure(Box<Details>);
+
+#[derive(Debug)]
+pub(crate) struct Details {
     exit: Exit,
     what: String,
     place: Option<String>,
@@ -67,12 +73,26 @@ pub(crate) struct Failure {
     report: Option<serde_json::Value>,
 }
 
+impl Deref for Failure {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut Details {
+        &mut self.0
+    }
+}
+
 /// Failures shown at once; the rest are counted.
 const SHOWN: usize = 5;
 
 impl Failure {
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             exit,
             what: what.into(),
             place: None,
@@ -81,7 +101,7 @@ impl Failure {
             help: None,
             more: Vec::new(),
             report: None,
-        }
+        }))
     }
 
     pub(crate) fn at(mut self, place: impl Into<String>) -> Self {

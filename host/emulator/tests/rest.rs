@@ -168,6 +168,100 @@ async fn schemas_hold_tables_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_and_their_rights_are_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = longshore_emulator::ServerConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data_dir: dir.path().to_owned(),
+        project: "p".into(),
+        credentials: longshore_emulator::Auth::Required {
+            access_id: "ak".into(),
+            access_key: "sk".into(),
+        },
+        mode: longshore_emulator::Mode::Store,
+    };
+    let reader = longshore_emulator::server::Credential {
+        access_id: "reader".into(),
+        access_key: "rk".into(),
+        security_token: Some("token".into()),
+        permission: longshore_emulator::server::Permission::ReadOnly,
+    };
+    let options = longshore_emulator::ServerOptions {
+        credentials: vec![reader],
+        ..Default::default()
+    };
+    let server = longshore_emulator::Server::start_with(config, options)
+        .await
+        .unwrap();
+    let now = chrono::Utc::now();
+    let send =
+        async |method: &str, path: &str, key: (&str, &str), date: chrono::DateTime<chrono::Utc>| {
+            support::signed(&server, method, path, key, date).await
+        };
+    assert_eq!(
+        send("GET", "/api/projects/p", ("ak", "sk"), now)
+            .await
+            .status,
+        StatusCode::OK
+    );
+    let wrong = send("GET", "/api/projects/p", ("ak", "other"), now).await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    assert!(
+        wrong.body.contains("<Code>Unauthorized</Code>") && !wrong.body.contains("sk<"),
+        "{}",
+        wrong.body
+    );
+    let old = send(
+        "GET",
+        "/api/projects/p",
+        ("ak", "sk"),
+        now - chrono::TimeDelta::minutes(16),
+    )
+    .await;
+    assert_eq!(old.status, StatusCode::FORBIDDEN);
+    assert!(
+        old.body.contains("<Code>RequestTimeTooSkewed</Code>"),
+        "{}",
+        old.body
+    );
+    assert_eq!(
+        send("GET", "/api/projects/p", ("reader", "rk"), now)
+            .await
+            .status,
+        StatusCode::OK
+    );
+    let refused = send(
+        "DELETE",
+        "/api/projects/p/schemas/default",
+        ("reader", "rk"),
+        now,
+    )
+    .await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(
+        refused.body.contains("<Code>NoPermission</Code>"),
+        "{}",
+        refused.body
+    );
+    // The tunnel says it in JSON.
+    let tunnel = send(
+        "POST",
+        "/projects/p/tables/t?uploads",
+        ("reader", "rk"),
+        now,
+    )
+    .await;
+    assert_eq!(tunnel.status, StatusCode::FORBIDDEN);
+    let error: serde_json::Value = serde_json::from_str(&tunnel.body).unwrap();
+    assert_eq!(error["Code"], "NoPermission");
+    assert_eq!(
+        error["RequestId"],
+        tunnel.headers["x-odps-request-id"].to_str().unwrap()
+    );
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_server_on_the_same_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;

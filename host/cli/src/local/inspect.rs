@@ -13,45 +13,47 @@ use crate::args::{LocalCommand, Output, PlaceArgs};
 use crate::display::{Table, bytes, number};
 use crate::failure::{Exit, Failure};
 
+/// Makes text for a person of what was found.
+type Printer = fn(Value) -> Result<String, Failure>;
+
 /// Looks into a data directory or a running server.
 pub(super) async fn inspect(command: LocalCommand) -> Result<Exit, Failure> {
-    let (output, value, print): (Output, Value, fn(Value) -> Result<String, Failure>) =
-        match command {
-            LocalCommand::Tables { place } => {
-                let found = match &place.endpoint {
-                    Some(endpoint) => ask(endpoint, Method::GET, &["tables"], "").await?,
-                    None => json!(catalog(&place.data)?.tables().map_err(failed)?),
-                };
-                (place.output, found, tables)
-            }
-            LocalCommand::Show {
-                table,
-                limit,
-                place,
-            } => {
-                let found = match &place.endpoint {
-                    Some(endpoint) => {
-                        ask(
-                            endpoint,
-                            Method::GET,
-                            &["tables", &table, "rows"],
-                            &format!("?limit={limit}"),
-                        )
-                        .await?
-                    }
-                    None => json!(catalog(&place.data)?.show(&table, limit).map_err(failed)?),
-                };
-                (place.output, found, rows)
-            }
-            LocalCommand::Schema { table, place } => {
-                let found = match &place.endpoint {
-                    Some(endpoint) => ask(endpoint, Method::GET, &["tables", &table], "").await?,
-                    None => json!(catalog(&place.data)?.schema(&table).map_err(failed)?),
-                };
-                (place.output, found, schema)
-            }
-            LocalCommand::Reset { place, yes } => return reset(&place, yes).await,
-        };
+    let (output, value, print): (Output, Value, Printer) = match command {
+        LocalCommand::Tables { place } => {
+            let found = match &place.endpoint {
+                Some(endpoint) => ask(endpoint, Method::GET, &["tables"], "").await?,
+                None => json!(catalog(&place.data)?.tables().map_err(failed)?),
+            };
+            (place.output, found, tables)
+        }
+        LocalCommand::Show {
+            table,
+            limit,
+            place,
+        } => {
+            let found = match &place.endpoint {
+                Some(endpoint) => {
+                    ask(
+                        endpoint,
+                        Method::GET,
+                        &["tables", &table, "rows"],
+                        &format!("?limit={limit}"),
+                    )
+                    .await?
+                }
+                None => json!(catalog(&place.data)?.show(&table, limit).map_err(failed)?),
+            };
+            (place.output, found, rows)
+        }
+        LocalCommand::Schema { table, place } => {
+            let found = match &place.endpoint {
+                Some(endpoint) => ask(endpoint, Method::GET, &["tables", &table], "").await?,
+                None => json!(catalog(&place.data)?.schema(&table).map_err(failed)?),
+            };
+            (place.output, found, schema)
+        }
+        LocalCommand::Reset { place, yes } => return reset(&place, yes).await,
+    };
     match output {
         Output::Json => println!("{value:#}"),
         Output::Human => print!("{}", print(value)?),
@@ -213,7 +215,7 @@ fn schema(value: Value) -> Result<String, Failure> {
                 marks.push("not null");
             }
             let comment = text(&column, "comment");
-            table.row([name, text(&column, "ty"), marks.join(", "), comment]);
+            table.row([name, text(&column, "type"), marks.join(", "), comment]);
         }
     }
     Ok(table.text())

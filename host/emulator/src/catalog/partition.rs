@@ -53,7 +53,7 @@ impl PartitionSpec {
                     (value, body.get(used..).unwrap_or("").trim_start())
                 }
                 None => {
-                    let end = after.find([',', '/']).unwrap_or(after.len());
+                    let end = unquoted_end(after);
                     let (value, tail) = after.split_at(end);
                     (value.trim().to_owned(), tail)
                 }
@@ -186,6 +186,21 @@ impl fmt::Display for PartitionSpec {
     }
 }
 
+/// Length of a value without quotes: up to a `,` or `/` that is followed by `name=`. The tunnel's
+/// spelling has no quotes, so that values may hold these characters.
+fn unquoted_end(text: &str) -> usize {
+    let separates = |after: &str| {
+        after.split_once('=').is_some_and(|(name, _)| {
+            let name = name.trim().trim_matches('`');
+            !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+        })
+    };
+    text.match_indices([',', '/'])
+        .map(|(at, separator)| (at, text.get(at + separator.len()..).unwrap_or("")))
+        .find(|(_, after)| separates(after))
+        .map_or(text.len(), |(at, _)| at)
+}
+
 fn unquote(body: &str, quote: char) -> Option<(String, usize)> {
     let mut value = String::new();
     let mut escaped = false;
@@ -266,6 +281,10 @@ mod tests {
         assert_eq!(
             PartitionSpec::parse_pairs("a='it\\'s'").unwrap(),
             pairs(&[("a", "it's")])
+        );
+        assert_eq!(
+            PartitionSpec::parse_pairs("a=x/y,z %,b=1/c=2").unwrap(),
+            pairs(&[("a", "x/y,z %"), ("b", "1"), ("c", "2")])
         );
         assert!(PartitionSpec::parse_pairs("a").is_err());
         assert!(PartitionSpec::parse_pairs("a='x").is_err());

@@ -14,6 +14,10 @@ pub(super) fn parse(text: &[u8], precision: u8, scale: i8) -> Result<i128, Strin
         [b'+', rest @ ..] => (false, rest),
         rest => (false, rest),
     };
+    if let Some(value) = parse_short(digits, precision, scale) {
+        let value = i128::from(value);
+        return Ok(if negative { -value } else { value });
+    }
     let (mantissa, exponent) = match digits.iter().position(|byte| matches!(byte, b'e' | b'E')) {
         Some(at) => {
             let (mantissa, exponent) = digits.split_at(at);
@@ -64,6 +68,31 @@ pub(super) fn parse(text: &[u8], precision: u8, scale: i8) -> Result<i128, Strin
         return refuse("has more digits than");
     }
     Ok(if negative { -value } else { value })
+}
+
+/// The common case in 64-bit arithmetic: at most 18 digits, no exponent, no more digits after the point than
+/// the scale. Everything else, errors included, is for the general way.
+fn parse_short(digits: &[u8], precision: u8, scale: i8) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let (mut value, mut after_point, mut seen_point) = (0u64, 0u32, false);
+    for &byte in digits {
+        match byte {
+            b'0'..=b'9' => {
+                value = value * 10 + u64::from(byte - b'0');
+                after_point += u32::from(seen_point);
+            }
+            b'.' if !seen_point && digits.len() > 1 => seen_point = true,
+            _ => return None,
+        }
+    }
+    let shift = u32::try_from(scale).ok()?.checked_sub(after_point)?;
+    let value = value.checked_mul(10u64.checked_pow(shift)?)?;
+    match 10u64.checked_pow(precision.into()) {
+        Some(limit) if value >= limit => None,
+        _ => Some(value),
+    }
 }
 
 fn times_ten(value: i128, times: i32) -> Option<i128> {

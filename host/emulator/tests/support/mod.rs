@@ -52,6 +52,38 @@ pub async fn call(server: &Server, method: Method, path: &str, body: &str) -> An
     }
 }
 
+/// A request signed with the older scheme and a security token.
+pub async fn signed(
+    server: &Server,
+    method: &str,
+    path: &str,
+    (id, key): (&str, &str),
+    date: chrono::DateTime<chrono::Utc>,
+) -> Answer {
+    use hmac::{KeyInit, Mac};
+    let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let resource = path.strip_prefix("/api").unwrap_or(path);
+    let mut mac = hmac::Hmac::<sha1::Sha1>::new_from_slice(key.as_bytes()).unwrap();
+    mac.update(format!("{method}\n\n\n{date}\n{resource}").as_bytes());
+    let mac = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("http://{}{path}", server.addr()))
+        .header("date", date)
+        .header("authorization", format!("ODPS {id}:{mac}"))
+        .header("authorization-sts-token", "token")
+        .body(Full::new(Bytes::new()))
+        .unwrap();
+    let (parts, body) = client.request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
+    }
+}
+
 pub async fn get(server: &Server, path: &str) -> Answer {
     call(server, Method::GET, path, "").await
 }

@@ -15,6 +15,8 @@ mod resume;
 #[cfg(test)]
 mod speed;
 #[cfg(test)]
+mod stdin;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod types;

@@ -200,7 +200,8 @@ def preview():
         ) as reader:
             table = reader.read()
         assert table.num_rows == 2 and table.column("id").to_pylist() == [1, 2], table
-    head = list(odps.get_table("t_arrow").head(2, partition="pt=a"))
+    # `head` is REST's preview in text, which has no form for the fraction of a DATETIME.
+    head = list(odps.get_table("t_arrow").head(2, partition="pt=a", columns=["id", "s"]))
     assert [r["id"] for r in head] == [1, 2]
 
 
