@@ -10,8 +10,10 @@ mod clients;
 mod longshore;
 mod rows;
 mod server;
+mod tls;
 
 pub use clients::{Client, JavaSdk, Pyodps};
 pub use longshore::{Run, binary, longshore, workspace};
 pub use rows::{assert_same_rows, canonical, dataset};
 pub use server::LocalServer;
+pub use tls::TlsFront;

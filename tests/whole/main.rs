@@ -7,5 +7,6 @@
 )]
 
 mod conformance;
+mod https;
 mod quickstart;
 mod recovery;

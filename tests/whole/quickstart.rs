@@ -117,8 +117,8 @@ fn the_change_stream_ends_as_the_source_database() -> Result<()> {
     let example = copy_of_example()?;
     let report = run(example.path(), "pipeline.yaml")?.success()?;
     let report: Value = serde_json::from_str(&report.stdout).context("the report is JSON")?;
-    assert_eq!(rows(&report, "read"), 1750, "{report}");
-    assert_eq!(rows(&report, "written"), 1750, "{report}");
+    assert_eq!(rows(&report, "read"), 1780, "{report}");
+    assert_eq!(rows(&report, "written"), 1780, "{report}");
 
     let server = LocalServer::start(&example.path().join(".longshore/local"))?;
     for table in SHOP {

@@ -44,6 +44,7 @@ UPDATE products SET price = price * 1.1, updated_at = '2025-11-20 23:59:59.999' 
 UPDATE products SET sku = CONCAT('NEW-', sku) WHERE sku = 'SKU-0001' AND NOT EXISTS (SELECT 1 FROM order_items i WHERE i.sku = products.sku);
 UPDATE order_items SET line_no = line_no + 100 WHERE order_id % 10 = 7;
 UPDATE orders SET id = id - 1000000 WHERE id % 40 = 11;
+UPDATE order_items SET order_id = order_id - 1000000 WHERE order_id % 40 = 11;
 
 UPDATE orders SET status = 'shipped', note = NULL WHERE status = 'paid' AND id % 2 = 0;
 DELETE FROM order_items WHERE quantity = 5;

@@ -6,12 +6,11 @@
     reason = "a measurement, not a library"
 )]
 
-mod rows;
-
 use std::hint::black_box;
 
 use arrow_array::RecordBatch;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use longshore_bench_rows::Shape;
 use longshore_core::bucket::{BucketHasher, HasherKind};
 use longshore_core::compress::{Compression, Compressor};
 use longshore_core::record::{Operation, RecordStream, RowEncoder};
@@ -102,8 +101,11 @@ fn shape(c: &mut Criterion, name: &str, batch: &RecordBatch) {
 }
 
 fn encode(c: &mut Criterion) {
-    shape(c, "narrow", &rows::narrow(0, rows::NARROW_POOL));
-    shape(c, "wide", &rows::wide(0, rows::WIDE_POOL));
+    for (name, of) in [("narrow", Shape::Narrow), ("wide", Shape::Wide)] {
+        let rows = of.pool_rows();
+        let batch = of.batches(rows, rows).unwrap().next().unwrap().unwrap();
+        shape(c, name, &batch);
+    }
 }
 
 criterion_group!(benches, encode);

@@ -1,6 +1,7 @@
 //! The sink component: the built-in one or a file, loaded; and `longshore component`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use longshore_runtime::contract::SinkInfo;
 use longshore_runtime::{Component, Engine, EngineConfig};
@@ -13,13 +14,22 @@ use crate::failure::{Exit, Failure, call};
 /// The sink for MaxCompute.
 static BUILT_IN: &[u8] = include_bytes!(env!("LONGSHORE_COMPONENT_FILE"));
 
+/// How long loading may take before a person hears why.
+const PATIENCE: Duration = Duration::from_millis(700);
+
 /// Loads the built-in component, or the one in `file`. Compiling takes a second or two once; after
 /// that the compiled form comes from the cache.
 pub(crate) async fn load(file: Option<&Path>) -> Result<Component, Failure> {
     let file = file.map(Path::to_owned);
-    tokio::task::spawn_blocking(move || load_blocking(file.as_deref()))
-        .await
-        .unwrap_or_else(|_| Err(Failure::new(Exit::Internal, "loading the component died")))
+    let mut loading = tokio::task::spawn_blocking(move || load_blocking(file.as_deref()));
+    let loaded = match tokio::time::timeout(PATIENCE, &mut loading).await {
+        Ok(loaded) => loaded,
+        Err(_) => {
+            eprintln!("compiling the sink component; the result is kept for later runs");
+            loading.await
+        }
+    };
+    loaded.unwrap_or_else(|_| Err(Failure::new(Exit::Internal, "loading the component died")))
 }
 
 fn load_blocking(file: Option<&Path>) -> Result<Component, Failure> {

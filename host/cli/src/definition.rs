@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use longshore_pipeline::checkpoint_store::Identity;
 use longshore_pipeline::definition::{PipelineDefinition, SourceKind};
+use longshore_pipeline::source::{SourceError, SourceErrorKind};
 
 use crate::args::PipelineArgs;
 use crate::failure::Failure;
@@ -47,6 +48,24 @@ pub(crate) fn load(args: &PipelineArgs) -> Result<Loaded, Failure> {
 }
 
 impl Loaded {
+    /// The failure for a source that can not be opened or read, at the definition's line where the
+    /// input itself has none.
+    pub(crate) fn source_failure(&self, error: SourceError) -> Failure {
+        let SourceKind::File(options) = &self.definition.source.kind else {
+            return error.into();
+        };
+        match options.paths.first() {
+            Some(path) if error.kind == SourceErrorKind::NotFound && error.place.is_none() => {
+                let problem = self.definition.problem_at(path.at, error.message);
+                let help = error.help.unwrap_or_else(|| {
+                    "correct `path`; a relative path starts at the definition's directory".into()
+                });
+                Failure::input(problem.with_help(help))
+            }
+            _ => error.into(),
+        }
+    }
+
     /// What makes this pipeline the same one at its next run. `sink` says where it writes.
     pub(crate) fn identity(&self, sink: String) -> Identity {
         let SourceKind::File(options) = &self.definition.source.kind else {

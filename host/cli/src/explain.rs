@@ -2,7 +2,7 @@
 
 use longshore_pipeline::definition::SourceDefinition;
 use longshore_pipeline::route::Router;
-use longshore_pipeline::source::{self, SourceEvent, SourceTable};
+use longshore_pipeline::source::{self, SourceError, SourceEvent, SourceTable};
 use serde::Serialize;
 use serde_json::json;
 
@@ -32,7 +32,8 @@ struct Way {
 pub(crate) async fn explain(args: PipelineArgs) -> Result<Exit, Failure> {
     let loaded = definition::load(&args)?;
     let sink = Sink::resolve(&loaded, args.component.as_deref(), Start::Nothing).await?;
-    let (tables, whole) = tables(&loaded.definition.source)?;
+    let (tables, whole) =
+        tables(&loaded.definition.source).map_err(|error| loaded.source_failure(error))?;
     let mut router = Router::new(
         loaded.definition.routes.clone(),
         loaded.definition.pipeline.route_mode,
@@ -49,7 +50,7 @@ pub(crate) async fn explain(args: PipelineArgs) -> Result<Exit, Failure> {
 }
 
 /// The tables in the first part of the input, and whether that was all of it.
-fn tables(definition: &SourceDefinition) -> Result<(Vec<SourceTable>, bool), Failure> {
+fn tables(definition: &SourceDefinition) -> Result<(Vec<SourceTable>, bool), SourceError> {
     let mut source = source::open(definition, None)?;
     let mut tables: Vec<SourceTable> = Vec::new();
     for _ in 0..PEEKED_BATCHES {
@@ -98,8 +99,10 @@ fn print(loaded: &Loaded, sink: &Sink, ways: &[Way], whole: bool) {
     println!("sink         {} {}", sink.info.name, sink.info.version);
     if let Some(data) = &sink.local {
         println!("local data   {}", data.display());
+        println!("may contact  the embedded server on this machine");
+    } else {
+        println!("may contact  {}", sink.egress.join(", "));
     }
-    println!("may contact  {}", sink.egress.join(", "));
     println!();
     let mut table = Table::new(&[
         "source table",

@@ -109,6 +109,14 @@ impl Failure {
         self
     }
 
+    /// Names the service, where talking to it is what failed.
+    pub(crate) fn about_service(mut self, endpoint: Option<&str>) -> Self {
+        if matches!(self.exit, Exit::Connection | Exit::Credentials) && self.place.is_none() {
+            self.place = endpoint.map(|endpoint| format!("endpoint {endpoint}"));
+        }
+        self
+    }
+
     pub(crate) fn excerpt(mut self, excerpt: impl Into<String>) -> Self {
         self.excerpt = Some(excerpt.into()).filter(|text| !text.is_empty());
         self
@@ -225,6 +233,13 @@ impl From<DefinitionError> for Failure {
 }
 
 impl Failure {
+    /// A problem with the input at the definition's line that names it.
+    pub(crate) fn input(problem: Problem) -> Self {
+        let mut failure = Self::from(problem);
+        failure.exit = Exit::Input;
+        failure
+    }
+
     /// One failure of several.
     pub(crate) fn all(failures: impl IntoIterator<Item = Self>) -> Self {
         let mut failures = failures.into_iter();

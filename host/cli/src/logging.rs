@@ -1,10 +1,16 @@
 //! Log events on stderr, above the progress display.
 
-use std::io::{self, Write};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use indicatif::MultiProgress;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 static SCREEN: OnceLock<MultiProgress> = OnceLock::new();
 
@@ -29,11 +35,50 @@ pub(crate) fn start(verbose: u8) {
         EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| Lines)
-        .with_target(verbose > 1)
-        .finish();
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(|| Lines);
     // Only tests set another one.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let _ = if verbose == 0 {
+        tracing::subscriber::set_global_default(subscriber.event_format(Brief).finish())
+    } else {
+        tracing::subscriber::set_global_default(subscriber.with_target(verbose > 1).finish())
+    };
+}
+
+/// Level and message only: what a person needs who did not ask for a log.
+struct Brief;
+
+impl<S, N> FormatEvent<S, N> for Brief
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let label = match *event.metadata().level() {
+            Level::ERROR => "error",
+            Level::WARN => "warning",
+            _ => "note",
+        };
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        writeln!(writer, "{label}: {}", message.0)
+    }
+}
+
+/// The message of an event.
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
 }
 
 /// Writes whole events; progress bars step aside meanwhile.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use longshore_pipeline::checkpoint_store::CheckpointStore;
 use longshore_pipeline::coordinator::{
-    CheckpointRequests, Coordinator, RetryPolicy, Settings, stop_channel,
+    CheckpointRequests, Coordinator, RetryPolicy, RunError, Settings, stop_channel,
 };
 use longshore_pipeline::definition::PipelineOptions;
-use longshore_pipeline::report::{LiveCounters, Outcome};
+use longshore_pipeline::report::{LiveCounters, Outcome, Report};
 use longshore_pipeline::route::Router;
 use longshore_pipeline::source;
 use serde_json::json;
@@ -83,7 +83,16 @@ async fn run_into(
     let (mut report, result) = coordinator.run().await;
     display.finish();
     report.started_after(setup);
-    let outcome = result.map_err(|error| Failure::from(error).with_report(json!(report)))?;
+    let outcome = result.map_err(|error| {
+        let failure = match error {
+            RunError::Source(error) => loaded.source_failure(error),
+            error => Failure::from(error).about_service(sink.endpoint()),
+        };
+        failure.with_report(json!(report))
+    })?;
+    if outcome == Outcome::Finished && report.rows().read == 0 && report.resumed_from.is_none() {
+        return Err(empty(&report));
+    }
     match args.pipeline.output {
         Output::Human => print!("{}", summary::text(&report, outcome)),
         Output::Json => println!("{:#}", json!(report)),
@@ -92,4 +101,15 @@ async fn run_into(
         Outcome::Finished | Outcome::NothingNew => Exit::Ok,
         Outcome::Interrupted => Exit::Interrupted,
     })
+}
+
+/// The failure for an input without a row: more often a mistake than meant.
+fn empty(report: &Report) -> Failure {
+    let failure = Failure::new(Exit::Input, "the input holds no rows, nothing was written")
+        .help("check `path` and `format`; whoever writes the file may not have finished")
+        .with_report(json!(report));
+    match report.warnings.first() {
+        Some(warning) => failure.because(warning),
+        None => failure,
+    }
 }

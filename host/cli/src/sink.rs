@@ -87,7 +87,7 @@ impl Sink {
             fill_in_local(&mut given, server.as_ref());
         }
         options::check(&component, &info, definition, &given).await?;
-        let effective = options::effective(&info, &given);
+        let mut effective = options::effective(&info, &given);
         let value = |name: &str| {
             effective
                 .iter()
@@ -107,6 +107,14 @@ impl Sink {
         );
         let policy = EgressPolicy::allowing(&egress)
             .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        if local.is_some()
+            && let Some(option) = effective
+                .iter_mut()
+                .find(|option| option.name == "endpoint")
+        {
+            // The real address changes with each run and is nobody's business.
+            option.value = Some(LOCAL.to_owned());
+        }
         Ok(Self {
             options: options::for_component(&info, &given),
             component,
@@ -145,6 +153,15 @@ impl Sink {
             value("project"),
             value("schema")
         )
+    }
+
+    /// The service's address, as the definition gives it.
+    pub(crate) fn endpoint(&self) -> Option<&str> {
+        let option = self
+            .effective
+            .iter()
+            .find(|option| option.name == "endpoint");
+        option.and_then(|option| option.value.as_deref())
     }
 
     /// The maker of instances for a run.

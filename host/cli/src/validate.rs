@@ -12,7 +12,7 @@ use crate::sink::{Sink, Start};
 pub(crate) async fn validate(args: PipelineArgs) -> Result<Exit, Failure> {
     let loaded = definition::load(&args)?;
     Sink::resolve(&loaded, args.component.as_deref(), Start::Nothing).await?;
-    source::open(&loaded.definition.source, None)?;
+    source::open(&loaded.definition.source, None).map_err(|error| loaded.source_failure(error))?;
     match args.output {
         Output::Human => println!("{} is valid", args.pipeline.display()),
         Output::Json => println!(

@@ -228,10 +228,7 @@ async fn failures_are_told_apart() {
     })
     .await;
     let broken = probe_server(&rude, 1, 0, true).await;
-    assert_eq!(
-        broken,
-        ["the connection broke before the answer was complete 1"]
-    );
+    assert_eq!(broken, ["the answer broke off: connection terminated 1"]);
 
     let closed = TcpListener::bind("127.0.0.1:0")
         .await

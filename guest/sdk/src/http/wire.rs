@@ -192,7 +192,11 @@ impl Wire for WasiWire {
             Err(StreamError::LastOperationFailed(error)) => {
                 Read::Failed(match http_error_code(&error) {
                     Some(code) => code.into(),
-                    None => TransportError::Other(error.to_debug_string()),
+                    // Wasmtime 48 has only a text for what breaks an answer's body, never a code.
+                    None => TransportError::Other(format!(
+                        "the answer broke off: {}",
+                        error.to_debug_string()
+                    )),
                 })
             }
         }

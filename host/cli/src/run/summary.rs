@@ -31,9 +31,6 @@ pub(super) fn text(report: &Report, outcome: Outcome) -> String {
             let _ = writeln!(text, "left out: {} {what}", number(count));
         }
     }
-    for warning in &report.warnings {
-        let _ = writeln!(text, "note: {warning}");
-    }
     text
 }
 

@@ -79,7 +79,19 @@ fn an_unknown_sink() {
 #[test]
 fn a_missing_file() {
     let place = Place::with(PIPELINE, ("other.json", TWO_ROWS));
-    place.run().expect(3).says(&["orders.json"]);
+    place
+        .run()
+        .expect(3)
+        .says(&["orders.json", "pipeline.yaml:3:9", "help:"]);
+}
+
+#[test]
+fn an_empty_file() {
+    let place = Place::with(PIPELINE, ("orders.json", ""));
+    place
+        .run()
+        .expect(3)
+        .says(&["no rows", "orders.json", "help:"]);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use super::stop::Stop;
 /// What to do about errors that may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// How long to try to reach the service for the first time. Short: most often the endpoint is
-    /// wrong. The sink's own repeats come before. Default 10 s.
+    /// How long to go on trying to reach the service for the first time, beyond the sink's own
+    /// repeats. Default: not at all, because most often the endpoint is wrong.
     pub first_contact: Duration,
     /// How long to try once the service has answered. Default 10 minutes.
     pub give_up_after: Duration,
@@ -24,7 +24,7 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            first_contact: Duration::from_secs(10),
+            first_contact: Duration::ZERO,
             give_up_after: Duration::from_secs(600),
             restarts: 3,
         }
