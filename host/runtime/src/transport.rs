@@ -104,7 +104,7 @@ impl WasiHttpHooks for Transport {
     ) -> Box<dyn Future<Output = Sent> + Send> {
         if let Err(denied) = self.policy.permits(request.uri()) {
             if self.counters.refused.fetch_add(1, Ordering::Relaxed) < LOGGED_REFUSALS {
-                tracing::warn!(%denied, "refused a request of the component");
+                tracing::warn!("refused a request of the component: {denied}");
             }
             return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
         }
@@ -357,13 +357,12 @@ fn classify(error: &(dyn StdError + 'static)) -> Error {
             return classify_tls(tls);
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            if let Some(tls) = io
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            {
-                return classify_tls(tls);
-            }
             verdict = classify_io(io.kind()).unwrap_or(verdict);
+            if let Some(inner) = io.get_ref() {
+                // Its `source` would be the inner error's source, and skip the inner error.
+                cause = Some(inner);
+                continue;
+            }
         }
         if let Some(own) = error.downcast_ref::<Error>() {
             return match own {
@@ -386,7 +385,7 @@ fn classify(error: &(dyn StdError + 'static)) -> Error {
 fn classify_connect(error: &ConnectError) -> Error {
     match error {
         ConnectError::Prohibited { .. } => {
-            tracing::warn!(%error, "refused a connection of the component");
+            tracing::warn!("refused a connection of the component: {error}");
             Error::DestinationIpProhibited
         }
         ConnectError::NoAddress { .. } => Error::DestinationNotFound,
@@ -408,7 +407,7 @@ fn classify_connect(error: &ConnectError) -> Error {
 fn classify_tls(error: &rustls::Error) -> Error {
     match error {
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-            tracing::warn!(%error, "the server's certificate is not trusted");
+            tracing::warn!("the server's certificate is not trusted: {error}");
             Error::TlsCertificateError
         }
         rustls::Error::AlertReceived(alert) => Error::TlsAlertReceived {
