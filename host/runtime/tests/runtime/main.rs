@@ -3,7 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test fails by panicking; clippy.toml covers test functions but not their helpers"
+    reason = "a test fails by panicking; .clippy.toml covers test functions but not their helpers"
 )]
 
 mod cache;

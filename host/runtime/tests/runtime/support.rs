@@ -33,13 +33,24 @@ pub(crate) fn guest() -> &'static [u8] {
             "the test guest did not build; is target wasm32-wasip1 installed?"
         );
         let module = std::fs::read(target.join("wasm32-wasip1/release/test_sink.wasm")).unwrap();
-        let stub = wat::parse_file(source.join("preview1-stub.wat")).unwrap();
+        let stub = preview1_stub(&source.join("../../../../guest/sdk"));
         wit_component::ComponentEncoder::default()
             .module(&module)
             .and_then(|encoder| encoder.adapter("wasi_snapshot_preview1", &stub))
-            .and_then(|encoder| encoder.encode())
+            .and_then(|encoder| encoder.merge_imports_based_on_semver(true).encode())
             .unwrap()
     })
+}
+
+/// What stands in for WASI preview 1 in every component made here; `cargo xtask encode` applies it too.
+fn preview1_stub(sdk: &Path) -> Vec<u8> {
+    let mut module = wat::parse_file(sdk.join("preview1-stub.wat")).unwrap();
+    let mut resolve = wit_parser::Resolve::default();
+    let (package, _) = resolve.push_path(sdk.join("preview1-stub.wit")).unwrap();
+    let world = resolve.select_world(&[package], None).unwrap();
+    let encoding = wit_component::StringEncoding::UTF8;
+    wit_component::embed_component_metadata(&mut module, &resolve, world, encoding).unwrap();
+    module
 }
 
 fn target_directory() -> PathBuf {

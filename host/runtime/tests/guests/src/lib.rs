@@ -363,7 +363,8 @@ fn scan(flipped: &str) -> String {
         .collect();
     let bytes = core::arch::wasm32::memory_size(0) << 16;
     // SAFETY: address 0 is never read, and the memory is `bytes` long and not changed meanwhile.
-    let memory = unsafe { core::slice::from_raw_parts(1 as *const u8, bytes - 1) };
+    let memory: &[u8] =
+        unsafe { core::slice::from_raw_parts(std::ptr::with_exposed_provenance(1), bytes - 1) };
     let found = memory
         .windows(flipped.len())
         .filter(|window| {
