@@ -48,6 +48,16 @@ pub(crate) fn load(args: &PipelineArgs) -> Result<Loaded, Failure> {
 }
 
 impl Loaded {
+    /// A failure of the input as a whole, at the definition's line that names it.
+    pub(crate) fn input_failure(&self, what: &str) -> Failure {
+        let at = match &self.definition.source.kind {
+            SourceKind::File(options) => options.paths.first().map(|path| path.at),
+            _ => None,
+        };
+        let at = at.unwrap_or(self.definition.source.at);
+        Failure::input(self.definition.problem_at(at, what))
+    }
+
     /// The failure for a source that can not be opened or read, at the definition's line where the
     /// input itself has none.
     pub(crate) fn source_failure(&self, error: SourceError) -> Failure {

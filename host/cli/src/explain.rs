@@ -1,8 +1,8 @@
 //! `longshore explain`
 
-use longshore_pipeline::definition::SourceDefinition;
+use longshore_pipeline::definition::{FileOptions, PerTable, SourceDefinition, SourceKind};
 use longshore_pipeline::route::Router;
-use longshore_pipeline::source::{self, SourceError, SourceEvent, SourceTable};
+use longshore_pipeline::source::{self, Peek, Source, SourceError, SourceEvent, TableId};
 use serde::Serialize;
 use serde_json::json;
 
@@ -32,7 +32,7 @@ struct Way {
 pub(crate) async fn explain(args: PipelineArgs) -> Result<Exit, Failure> {
     let loaded = definition::load(&args)?;
     let sink = Sink::resolve(&loaded, args.component.as_deref(), Start::Nothing).await?;
-    let (tables, whole) =
+    let (tables, known) =
         tables(&loaded.definition.source).map_err(|error| loaded.source_failure(error))?;
     let mut router = Router::new(
         loaded.definition.routes.clone(),
@@ -43,20 +43,71 @@ pub(crate) async fn explain(args: PipelineArgs) -> Result<Exit, Failure> {
         .map(|table| way(table, &mut router))
         .collect::<Result<Vec<_>, _>>()?;
     match args.output {
-        Output::Human => print(&loaded, &sink, &ways, whole),
-        Output::Json => println!("{:#}", document(&loaded, &sink, &ways, whole)),
+        Output::Human => print(&loaded, &sink, &ways, known),
+        Output::Json => println!("{:#}", document(&loaded, &sink, &ways, known)),
     }
     Ok(Exit::Ok)
 }
 
-/// The tables in the first part of the input, and whether that was all of it.
-fn tables(definition: &SourceDefinition) -> Result<(Vec<SourceTable>, bool), SourceError> {
-    let mut source = source::open(definition, None)?;
-    let mut tables: Vec<SourceTable> = Vec::new();
+/// How much is known of the input's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// All of them.
+    All,
+    /// Those in its first part.
+    First,
+    /// What the definition says; standard input is left to the run.
+    Defined,
+}
+
+/// What is shown of a source table.
+struct InputTable {
+    id: u32,
+    path: TableId,
+    primary_key: Vec<String>,
+    partition_by: Vec<String>,
+}
+
+/// The tables of the input, as far as they can be known without keeping anything from a run.
+fn tables(definition: &SourceDefinition) -> Result<(Vec<InputTable>, Known), SourceError> {
+    match source::peek(definition)? {
+        Peek::Source(source) => first_tables(source),
+        Peek::StandardInput(table) => {
+            let table = table.map(|table| defined(definition, table));
+            Ok((table.into_iter().collect(), Known::Defined))
+        }
+    }
+}
+
+/// A table as the definition has it.
+fn defined(definition: &SourceDefinition, path: TableId) -> InputTable {
+    let columns = |chosen: fn(&FileOptions) -> &PerTable<Vec<String>>| match &definition.kind {
+        SourceKind::File(options) => chosen(options)
+            .get(&path)
+            .map_or_else(Vec::new, |columns| columns.value.clone()),
+        _ => Vec::new(),
+    };
+    InputTable {
+        id: 0,
+        primary_key: columns(|options| &options.primary_key),
+        partition_by: columns(|options| &options.partition_by),
+        path,
+    }
+}
+
+/// The tables in the first part of the input.
+fn first_tables(mut source: Box<dyn Source>) -> Result<(Vec<InputTable>, Known), SourceError> {
+    let mut tables: Vec<InputTable> = Vec::new();
     for _ in 0..PEEKED_BATCHES {
         match source.next()? {
-            None => return Ok((tables, true)),
+            None => return Ok((tables, Known::All)),
             Some(SourceEvent::Table(table)) => {
+                let table = InputTable {
+                    id: table.id,
+                    path: table.path,
+                    primary_key: table.primary_key,
+                    partition_by: table.partition_by,
+                };
                 match tables.iter_mut().find(|known| known.id == table.id) {
                     Some(known) => *known = table,
                     None => tables.push(table),
@@ -65,10 +116,10 @@ fn tables(definition: &SourceDefinition) -> Result<(Vec<SourceTable>, bool), Sou
             Some(SourceEvent::Batch(_)) => {}
         }
     }
-    Ok((tables, false))
+    Ok((tables, Known::First))
 }
 
-fn way(table: &SourceTable, router: &mut Router) -> Result<Way, Failure> {
+fn way(table: &InputTable, router: &mut Router) -> Result<Way, Failure> {
     let sink = router
         .route(&table.path)
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
@@ -87,7 +138,7 @@ fn way(table: &SourceTable, router: &mut Router) -> Result<Way, Failure> {
     })
 }
 
-fn print(loaded: &Loaded, sink: &Sink, ways: &[Way], whole: bool) {
+fn print(loaded: &Loaded, sink: &Sink, ways: &[Way], known: Known) {
     let pipeline = &loaded.definition.pipeline;
     println!("pipeline     {}", loaded.name);
     println!("writers      {}", pipeline.parallelism);
@@ -123,8 +174,12 @@ fn print(loaded: &Loaded, sink: &Sink, ways: &[Way], whole: bool) {
         ]);
     }
     print!("{}", table.text());
-    if !whole {
-        println!("(tables that first appear later in the input are not listed)");
+    match known {
+        Known::All => {}
+        Known::First => println!("(tables that first appear later in the input are not listed)"),
+        Known::Defined => println!(
+            "(the input is standard input, which only `run` reads: what the definition does not name is not listed)"
+        ),
     }
     println!();
     let mut table = Table::new(&["sink option", "value", "from", "what it does"]);
@@ -139,7 +194,7 @@ fn print(loaded: &Loaded, sink: &Sink, ways: &[Way], whole: bool) {
     print!("{}", table.text());
 }
 
-fn document(loaded: &Loaded, sink: &Sink, ways: &[Way], whole: bool) -> serde_json::Value {
+fn document(loaded: &Loaded, sink: &Sink, ways: &[Way], known: Known) -> serde_json::Value {
     let pipeline = &loaded.definition.pipeline;
     let options: Vec<_> = sink
         .effective
@@ -155,6 +210,7 @@ fn document(loaded: &Loaded, sink: &Sink, ways: &[Way], whole: bool) -> serde_js
         "local-data": sink.local,
         "egress": sink.egress,
         "tables": ways,
-        "tables-complete": whole,
+        "tables-complete": known == Known::All,
+        "input-opened": known != Known::Defined,
     })
 }

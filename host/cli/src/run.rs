@@ -91,7 +91,7 @@ async fn run_into(
         failure.with_report(json!(report))
     })?;
     if outcome == Outcome::Finished && report.rows().read == 0 && report.resumed_from.is_none() {
-        return Err(empty(&report));
+        return Err(empty(loaded, &report));
     }
     match args.pipeline.output {
         Output::Human => print!("{}", summary::text(&report, outcome)),
@@ -104,8 +104,9 @@ async fn run_into(
 }
 
 /// The failure for an input without a row: more often a mistake than meant.
-fn empty(report: &Report) -> Failure {
-    let failure = Failure::new(Exit::Input, "the input holds no rows, nothing was written")
+fn empty(loaded: &definition::Loaded, report: &Report) -> Failure {
+    let failure = loaded
+        .input_failure("the input holds no rows, nothing was written")
         .help("check `path` and `format`; whoever writes the file may not have finished")
         .with_report(json!(report));
     match report.warnings.first() {

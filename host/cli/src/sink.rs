@@ -3,6 +3,7 @@
 
 mod egress;
 mod options;
+mod signing;
 
 pub(crate) use options::Effective;
 
@@ -76,15 +77,17 @@ impl Sink {
         let component = component::load(file).await?;
         let info = component::describe(&component).await?;
         let mut given = definition.sink.options.clone();
-        let local = take_local(&mut given, loaded);
+        let local = take_local(&info, &mut given, loaded);
         let server = match &local {
             Some(data) if start == Start::Server => {
-                Some(Embedded::start(data, text(&given, "project")).await?)
+                let project = options::find(&info, &given, "project");
+                let project = project.map(|option| option.value.trim());
+                Some(Embedded::start(data, project).await?)
             }
             _ => None,
         };
         if local.is_some() {
-            fill_in_local(&mut given, server.as_ref());
+            fill_in_local(&info, &mut given, server.as_ref(), loaded);
         }
         options::check(&component, &info, definition, &given).await?;
         let mut effective = options::effective(&info, &given);
@@ -101,6 +104,12 @@ impl Sink {
         if let Some(token) = value("sts-token") {
             credential = credential.with_header(TOKEN_HEADER, token);
         }
+        let credentials = signing::credentials(
+            credential,
+            &value("project").unwrap_or_default(),
+            value("region").as_deref(),
+            &definition.routes,
+        );
         let egress = egress::rules(
             value("endpoint").as_deref(),
             value("tunnel.endpoint").as_deref(),
@@ -122,7 +131,7 @@ impl Sink {
             effective,
             egress,
             policy,
-            credentials: Credentials::new().with("default", credential),
+            credentials,
             local,
             server,
         })
@@ -203,10 +212,8 @@ impl SinkFactory for Instances {
 }
 
 /// Takes the options of the embedded server out; the answer is its data directory.
-fn take_local(given: &mut Vec<SinkOption>, loaded: &Loaded) -> Option<PathBuf> {
-    if text(given, "endpoint") != Some(LOCAL) {
-        return None;
-    }
+fn take_local(info: &SinkInfo, given: &mut Vec<SinkOption>, loaded: &Loaded) -> Option<PathBuf> {
+    options::find(info, given, "endpoint").filter(|option| option.value.trim() == LOCAL)?;
     let data = given
         .iter()
         .position(|option| option.name == DATA)
@@ -218,7 +225,12 @@ fn take_local(given: &mut Vec<SinkOption>, loaded: &Loaded) -> Option<PathBuf> {
 }
 
 /// Fills in what the embedded server decides; without a running one, texts of the same form.
-fn fill_in_local(given: &mut Vec<SinkOption>, server: Option<&Embedded>) {
+fn fill_in_local(
+    info: &SinkInfo,
+    given: &mut Vec<SinkOption>,
+    server: Option<&Embedded>,
+    loaded: &Loaded,
+) {
     let environment = server.map(Embedded::environment);
     let environment = |name: &str, placeholder: &str| {
         let found = environment
@@ -227,31 +239,30 @@ fn fill_in_local(given: &mut Vec<SinkOption>, server: Option<&Embedded>) {
             .find(|(variable, _)| variable == name);
         found.map_or_else(|| placeholder.to_owned(), |(_, value)| value.clone())
     };
+    let project = options::find(info, given, "project")
+        .map_or(DEFAULT_PROJECT, |option| option.value.trim())
+        .to_owned();
     for (name, value) in [
         (
             "endpoint",
             environment("ODPS_ENDPOINT", "http://127.0.0.1/api"),
         ),
-        (
-            "project",
-            environment(
-                "ODPS_PROJECT",
-                text(given, "project").unwrap_or(DEFAULT_PROJECT),
-            ),
-        ),
+        ("project", environment("ODPS_PROJECT", &project)),
         ("access-id", environment("ODPS_ACCESS_ID", "local")),
         ("access-key", environment("ODPS_ACCESS_KEY", "local")),
     ] {
-        match given.iter_mut().find(|option| option.name == name) {
-            Some(option) => option.value = value,
-            None => given.push(options::added(name, value)),
+        let Some(option) = options::find_mut(info, given, name) else {
+            given.push(options::added(name, value));
+            continue;
+        };
+        if name.starts_with("access-") {
+            tracing::warn!(
+                "{}:{}: `{}` has no effect with `endpoint: {LOCAL}`, whose keys are made up for each run",
+                loaded.definition.file(),
+                option.at.line,
+                option.name
+            );
         }
+        option.value = value;
     }
-}
-
-fn text<'a>(given: &'a [SinkOption], name: &str) -> Option<&'a str> {
-    given
-        .iter()
-        .find(|option| option.name == name)
-        .map(|option| option.value.as_str())
 }

@@ -1,6 +1,6 @@
 //! `longshore validate`
 
-use longshore_pipeline::source;
+use longshore_pipeline::source::{self, Peek};
 use serde_json::json;
 
 use crate::args::{Output, PipelineArgs};
@@ -8,16 +8,24 @@ use crate::definition;
 use crate::failure::{Exit, Failure};
 use crate::sink::{Sink, Start};
 
-/// Checks a definition, the options of its sink, and that its input can be opened.
+/// Checks a definition, the options of its sink, and that its input can be opened;
+/// standard input is left alone.
 pub(crate) async fn validate(args: PipelineArgs) -> Result<Exit, Failure> {
     let loaded = definition::load(&args)?;
     Sink::resolve(&loaded, args.component.as_deref(), Start::Nothing).await?;
-    source::open(&loaded.definition.source, None).map_err(|error| loaded.source_failure(error))?;
+    let peek =
+        source::peek(&loaded.definition.source).map_err(|error| loaded.source_failure(error))?;
+    let input_opened = matches!(peek, Peek::Source(_));
     match args.output {
-        Output::Human => println!("{} is valid", args.pipeline.display()),
+        Output::Human => {
+            println!("{} is valid", args.pipeline.display());
+            if !input_opened {
+                println!("(its input is standard input, which only `run` reads)");
+            }
+        }
         Output::Json => println!(
             "{:#}",
-            json!({ "outcome": "valid", "pipeline": loaded.name })
+            json!({ "outcome": "valid", "pipeline": loaded.name, "input-opened": input_opened })
         ),
     }
     Ok(Exit::Ok)

@@ -1,5 +1,6 @@
 //! What a run did.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
@@ -47,10 +48,13 @@ pub struct Report {
     pub warnings: Vec<String>,
     #[serde(skip)]
     pub(crate) first_byte: Option<Instant>,
+    /// When the first rows of each table came.
+    #[serde(skip)]
+    began: HashMap<String, Instant>,
 }
 
 /// Rows of one table.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct TableReport {
     /// The table at the sink, dotted.
     pub table: String,
@@ -62,6 +66,24 @@ pub struct TableReport {
     pub skipped: u64,
     /// Bytes of Arrow data read.
     pub bytes: u64,
+    /// Wall-clock time from when the source handed out the table's first rows in this run, before
+    /// the table was looked up or created, until its last ones were visible. Tables whose rows come
+    /// in turn take this time side by side, so that it does not add up to the time of the run.
+    pub seconds: f64,
+    /// The two ends of that time.
+    #[serde(skip)]
+    span: Option<(Instant, Instant)>,
+}
+
+impl TableReport {
+    fn extend(&mut self, span: (Instant, Instant)) {
+        let (from, to) = match self.span {
+            Some((from, to)) => (from.min(span.0), to.max(span.1)),
+            None => span,
+        };
+        self.span = Some((from, to));
+        self.seconds = to.saturating_duration_since(from).as_secs_f64();
+    }
 }
 
 /// Events that are no rows.
@@ -87,17 +109,20 @@ pub struct LiveCounters {
 }
 
 impl Report {
-    /// All tables together; its name is empty.
+    /// All tables together, its seconds from the first rows of any to the last of any; its name is
+    /// empty.
     pub fn rows(&self) -> TableReport {
-        self.tables
-            .iter()
-            .fold(TableReport::default(), |sum, table| TableReport {
-                table: String::new(),
-                read: sum.read + table.read,
-                written: sum.written + table.written,
-                skipped: sum.skipped + table.skipped,
-                bytes: sum.bytes + table.bytes,
-            })
+        let mut sum = TableReport::default();
+        for table in &self.tables {
+            sum.read += table.read;
+            sum.written += table.written;
+            sum.skipped += table.skipped;
+            sum.bytes += table.bytes;
+            if let Some(span) = table.span {
+                sum.extend(span);
+            }
+        }
+        sum
     }
 
     /// Adds what it took to set the run up to its times.
@@ -108,6 +133,14 @@ impl Report {
         }
     }
 
+    /// Takes note that rows of a table came.
+    pub(crate) fn rows_came(&mut self, table: &str) {
+        if !self.began.contains_key(table) {
+            self.began.insert(table.to_owned(), Instant::now());
+        }
+    }
+
+    /// Counts rows that have become visible.
     pub(crate) fn count(&mut self, rows: &TableRows, bytes: u64) {
         let index = self
             .tables
@@ -125,6 +158,9 @@ impl Report {
             table.written += rows.written;
             table.skipped += rows.skipped;
             table.bytes += bytes;
+            if let Some(began) = self.began.get(&rows.table).filter(|_| rows.read > 0) {
+                table.extend((*began, Instant::now()));
+            }
         }
     }
 

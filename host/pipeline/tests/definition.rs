@@ -133,11 +133,22 @@ pipeline:
     );
     assert_eq!(pipeline.route_mode, RouteMode::FirstMatch);
     assert_eq!(file.time_zone, Some(chrono_tz::Tz::Asia__Shanghai));
-    assert_eq!(definition.warnings.len(), 1);
-    assert!(
-        definition.warnings[0]
-            .message
-            .contains("operator.uid.prefix")
+    let warned: Vec<(u32, &str)> = definition
+        .warnings
+        .iter()
+        .map(|warning| {
+            let (key, _) = warning.message.split_once(" has no effect: ").unwrap();
+            (warning.at.line, key)
+        })
+        .collect();
+    assert_eq!(
+        warned,
+        [
+            (23, "`sink.include.schema.changes`"),
+            (24, "`sink.exclude.schema.changes`"),
+            (33, "`pipeline.schema.change.behavior`"),
+            (37, "`pipeline.operator.uid.prefix`"),
+        ]
     );
 }
 

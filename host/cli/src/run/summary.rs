@@ -10,7 +10,9 @@ use crate::display::{Table, bytes, number, seconds};
 pub(super) fn text(report: &Report, outcome: Outcome) -> String {
     let mut text = String::new();
     if !report.tables.is_empty() {
-        let mut table = Table::new(&["table", ">read", ">written", ">skipped", ">bytes"]);
+        let mut table = Table::new(&[
+            "table", ">read", ">written", ">skipped", ">bytes", ">seconds",
+        ]);
         for rows in &report.tables {
             table.row(cells(&rows.table, rows));
         }
@@ -34,13 +36,14 @@ pub(super) fn text(report: &Report, outcome: Outcome) -> String {
     text
 }
 
-fn cells(name: &str, rows: &TableReport) -> [String; 5] {
+fn cells(name: &str, rows: &TableReport) -> [String; 6] {
     [
         name.to_owned(),
         number(rows.read),
         number(rows.written),
         number(rows.skipped),
         bytes(rows.bytes),
+        format!("{:.2}", rows.seconds),
     ]
 }
 

@@ -68,6 +68,31 @@ pub(crate) fn added(name: &str, value: String) -> SinkOption {
     }
 }
 
+/// The option of that canonical name, under whichever of its spellings the definition gives it.
+pub(crate) fn find<'a>(
+    info: &SinkInfo,
+    given: &'a [SinkOption],
+    name: &str,
+) -> Option<&'a SinkOption> {
+    given.iter().find(|option| is_meant(info, name, option))
+}
+
+/// As [`find`], to change it.
+pub(crate) fn find_mut<'a>(
+    info: &SinkInfo,
+    given: &'a mut [SinkOption],
+    name: &str,
+) -> Option<&'a mut SinkOption> {
+    given.iter_mut().find(|option| is_meant(info, name, option))
+}
+
+fn is_meant(info: &SinkInfo, name: &str, option: &SinkOption) -> bool {
+    match spec(info, name) {
+        Some(spec) => is_named(spec, &option.name),
+        None => option.name == name,
+    }
+}
+
 /// Has the component check the options; every complaint becomes a problem at its line.
 pub(crate) async fn check(
     component: &Component,

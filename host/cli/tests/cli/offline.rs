@@ -1,6 +1,6 @@
 //! Commands that contact nothing.
 
-use crate::support::Place;
+use crate::support::{Feeding, Place};
 
 const PIPELINE: &str = "\
 source:
@@ -57,6 +57,94 @@ fn explain_shows_what_would_happen_and_no_secret() {
     let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(document["tables"][0]["sink"][0], "ods_orders");
     assert!(!ended.stdout.contains("hush-hush"));
+}
+
+#[test]
+fn keys_without_effect_are_told_with_their_line() {
+    let pipeline = PIPELINE.replace(
+        "route:",
+        "  include.schema.changes: [add.column]\n  exclude.schema.changes: drop\npipeline:\n  schema.change.behavior: evolve\nroute:",
+    );
+    let place = Place::with(&pipeline, ("orders.json", "{\"id\": 1}\n"));
+    place
+        .longshore(&["validate", "pipeline.yaml"])
+        .expect(0)
+        .says(&[
+            "pipeline.yaml:13: `sink.include.schema.changes` has no effect",
+            "pipeline.yaml:14: `sink.exclude.schema.changes` has no effect",
+            "pipeline.yaml:16: `pipeline.schema.change.behavior` has no effect",
+        ]);
+}
+
+#[test]
+fn standard_input_is_left_to_the_run() {
+    for format in ["json", "csv", "arrow", "debezium-json"] {
+        let pipeline = PIPELINE.replace(
+            "  path: orders.json\n",
+            &format!("  path: '-'\n  format: {format}\n"),
+        );
+        let place = Place::with(&pipeline, ("x", ""));
+        // The test holds standard input open: a program that reads it would not end.
+        let valid = Feeding::start(&place, &["validate", "pipeline.yaml"])
+            .end_by_itself()
+            .expect(0);
+        assert_eq!(
+            valid.stdout,
+            "pipeline.yaml is valid\n(its input is standard input, which only `run` reads)\n"
+        );
+        let explained = Feeding::start(&place, &["explain", "pipeline.yaml"])
+            .end_by_itself()
+            .expect(0);
+        assert!(
+            explained
+                .stdout
+                .contains("standard input, which only `run` reads"),
+            "{explained:#?}"
+        );
+        // Debezium events name their tables, for the other formats the definition does.
+        assert_eq!(
+            explained.stdout.contains("ods_orders"),
+            format != "debezium-json",
+            "{explained:#?}"
+        );
+        if format == "json" {
+            assert!(explained.stdout.contains("upsert by key"), "{explained:#?}");
+            let ended = Feeding::start(&place, &["explain", "pipeline.yaml", "--output", "json"])
+                .end_by_itself()
+                .expect(0);
+            let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+            assert_eq!(document["input-opened"], false);
+            assert_eq!(document["tables-complete"], false);
+            assert_eq!(document["tables"][0]["primary-key"][0], "id");
+        }
+    }
+}
+
+#[test]
+fn options_of_standard_input_are_checked_without_reading_it() {
+    for (lines, message) in [
+        ("", "the format of standard input"),
+        (
+            "  format: parquet\n",
+            "Parquet can not be read from standard input",
+        ),
+    ] {
+        let pipeline = PIPELINE.replace("  path: orders.json\n", &format!("  path: '-'\n{lines}"));
+        let place = Place::with(&pipeline, ("x", ""));
+        Feeding::start(&place, &["validate", "pipeline.yaml"])
+            .end_by_itself()
+            .expect(2)
+            .says(&[message, "help:"]);
+    }
+    let pipeline = PIPELINE.replace(
+        "  path: orders.json\n  table: orders\n",
+        "  path: '-'\n  format: csv\n",
+    );
+    let place = Place::with(&pipeline, ("x", ""));
+    Feeding::start(&place, &["explain", "pipeline.yaml"])
+        .end_by_itself()
+        .expect(2)
+        .says(&["the table has no name", "help:"]);
 }
 
 #[test]

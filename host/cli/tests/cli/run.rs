@@ -159,6 +159,53 @@ fn a_pipeline_writes_into_a_server_it_did_not_start() {
 }
 
 #[test]
+fn options_of_the_embedded_server_are_known_by_every_spelling() {
+    let pipeline = APPEND.replace(
+        "  endpoint: local\n",
+        "  odps.end.point: local\n  odps.project.name: shop\n  accessId: me\n  odps.access.key: hush-hush\n",
+    );
+    let place = Place::with(&pipeline, ("orders.json", ROWS));
+    let explained = place.longshore(&["explain", "pipeline.yaml"]).expect(0);
+    assert!(
+        explained.stdout.contains("the embedded server"),
+        "{explained:#?}"
+    );
+    let run = place.run().expect(0).says(&[
+        "local MaxCompute",
+        "pipeline.yaml:9: `accessId` has no effect with `endpoint: local`",
+        "pipeline.yaml:10: `odps.access.key` has no effect with `endpoint: local`",
+        "`odps.project.name` is an older name of `project`",
+    ]);
+    assert!(!run.stderr.contains("hush-hush"), "{run:#?}");
+    let listed = place
+        .longshore(&["local", "tables", "--output", "json"])
+        .expect(0);
+    let tables: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(tables[0]["project"], "shop");
+    assert_eq!(tables[0]["rows"], 3);
+    // The run goes on from its checkpoint: spellings are no part of what the pipeline is.
+    place.write(
+        "pipeline.yaml",
+        &APPEND.replace("endpoint: local", "endpoint: local\n  project: shop"),
+    );
+    let again = place.run().expect(0);
+    assert!(again.stdout.contains("nothing new"), "{again:#?}");
+}
+
+#[test]
+fn an_option_given_twice_under_two_spellings_is_refused() {
+    let pipeline = APPEND.replace(
+        "  endpoint: local\n",
+        "  endpoint: local\n  project: a\n  odps.project.name: b\n",
+    );
+    let place = Place::with(&pipeline, ("orders.json", ROWS));
+    place
+        .run()
+        .expect(2)
+        .says(&["option `project` is given twice", "pipeline.yaml:9:3"]);
+}
+
+#[test]
 fn a_signal_stops_a_run_and_a_second_run_can_not_share_its_store() {
     let place = Place::with(
         &APPEND.replace("path: orders.json", "path: '-'\n  format: json"),

@@ -228,6 +228,14 @@ impl Feeding {
         assert!(sent.success());
     }
 
+    /// Waits, standard input left open.
+    pub(crate) fn end_by_itself(mut self) -> Ended {
+        let stdin = self.child.stdin.take();
+        let ended = Ended::of(self.child.wait_with_output().unwrap());
+        drop(stdin);
+        ended
+    }
+
     /// Closes standard input and waits.
     pub(crate) fn end(mut self) -> Ended {
         drop(self.child.stdin.take());

@@ -192,6 +192,9 @@ impl Attempt<'_> {
         let events = event_count(&batch);
         let origin = Arc::new(batch.origin);
         for target in self.targets.of_source(batch.table) {
+            if let Some(table) = self.targets.tables.get(target) {
+                self.report.rows_came(&table.rows.table);
+            }
             self.declare(target).await?;
             let instances = self.instances.len();
             let Some(table) = self.targets.tables.get_mut(target) else {

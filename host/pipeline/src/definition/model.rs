@@ -264,9 +264,9 @@ pub struct SinkDefinition {
     pub name: Option<String>,
     /// Every other key, in order, placeholders resolved; a list is joined by commas.
     pub options: Vec<SinkOption>,
-    /// `include.schema.changes`.
+    /// `include.schema.changes`. No schema change is applied yet, of which a warning tells.
     pub include_schema_changes: Option<Vec<String>>,
-    /// `exclude.schema.changes`.
+    /// `exclude.schema.changes`, likewise.
     pub exclude_schema_changes: Option<Vec<String>>,
 }
 
@@ -317,7 +317,8 @@ pub struct PipelineOptions {
     pub parallelism: u32,
     /// `local-time-zone`; `None` = the system's.
     pub local_time_zone: Option<chrono_tz::Tz>,
-    /// `schema.change.behavior`. Default lenient.
+    /// `schema.change.behavior`. Default lenient. No schema change is applied yet, of which a
+    /// warning tells.
     pub schema_change_behavior: SchemaChangeBehavior,
     /// `checkpoint-interval` or `execution.checkpointing.interval`.
     pub checkpoint_interval: Option<Duration>,

@@ -213,8 +213,12 @@ fn take_name(
 }
 
 fn take(entries: &mut Vec<(Key, Node)>, name: &str) -> Option<Node> {
+    take_entry(entries, name).map(|(_, node)| node)
+}
+
+fn take_entry(entries: &mut Vec<(Key, Node)>, name: &str) -> Option<(Key, Node)> {
     let index = entries.iter().position(|(key, _)| key.name == name)?;
-    Some(entries.remove(index).1)
+    Some(entries.remove(index))
 }
 
 fn read_sink(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<SinkDefinition> {
@@ -222,7 +226,8 @@ fn read_sink(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<SinkDefin
     let (kind, at) = take_type(reader, key, &mut entries, "sink", "maxcompute")?;
     let name = take_name(reader, &mut entries, "sink");
     let mut changes = |name: &str, reader: &mut Reader<'_>| {
-        let node = take(&mut entries, name)?;
+        let (key, node) = take_entry(&mut entries, name)?;
+        warn(reader, "sink", &key, SCHEMA_CHANGES_ARE_NOT_APPLIED);
         let tags = reader.texts(&node, &format!("sink.{name}"))?;
         for tag in &tags.value {
             if !SCHEMA_CHANGE_TAGS.contains(&tag.as_str()) {
@@ -274,6 +279,10 @@ fn read_sink(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<SinkDefin
         exclude_schema_changes,
     })
 }
+
+/// Why keys about schema changes have no effect.
+const SCHEMA_CHANGES_ARE_NOT_APPLIED: &str = "this version applies no schema change to a table \
+     that exists; rows that do not fit it end the run";
 
 const SCHEMA_CHANGE_TAGS: [&str; 17] = [
     "add.column",
@@ -428,6 +437,7 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
                 ];
                 if let Some(behavior) = reader.choice(&node, &name, &choices) {
                     options.schema_change_behavior = behavior;
+                    warn(reader, "pipeline", &key, SCHEMA_CHANGES_ARE_NOT_APPLIED);
                 }
             }
             "checkpoint-interval" | "execution.checkpointing.interval" => {
@@ -465,7 +475,7 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
                     .choice(&node, &name, &[("STREAMING", ()), ("BATCH", ())])
                     .is_some()
                 {
-                    warn(reader, &key, "the source decides whether the pipeline ends");
+                    warn(reader, "pipeline", &key, "the source decides whether the pipeline ends");
                 }
             }
             "execution.checkpointing.mode" => {
@@ -473,7 +483,7 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
                     .choice(&node, &name, &[("EXACTLY_ONCE", ()), ("AT_LEAST_ONCE", ())])
                     .is_some()
                 {
-                    warn(reader, &key, "every checkpoint is taken at a cut of the source");
+                    warn(reader, "pipeline", &key, "every checkpoint is taken at a cut of the source");
                 }
             }
             "sink.partitioning.strategy" => {
@@ -491,10 +501,10 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
                 }
             }
             "schema.operator.uid" | "operator.uid.prefix" | "schema-operator.rpc-timeout" => {
-                warn(reader, &key, "there are no Flink operators here");
+                warn(reader, "pipeline", &key, "there are no Flink operators here");
             }
             "transform.decimal.precision.mode" => {
-                warn(reader, &key, "it concerns `transform` only");
+                warn(reader, "pipeline", &key, "it concerns `transform` only");
             }
             "user-defined-function" | "model" => reader.report_with_help(
                 key.at,
@@ -512,10 +522,10 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
     options
 }
 
-fn warn(reader: &mut Reader<'_>, key: &Key, reason: &str) {
+fn warn(reader: &mut Reader<'_>, block: &str, key: &Key, reason: &str) {
     let warning = reader.problem(
         key.at,
-        format!("`pipeline.{}` has no effect: {reason}", key.name),
+        format!("`{block}.{}` has no effect: {reason}", key.name),
     );
     reader.warnings.push(warning);
 }

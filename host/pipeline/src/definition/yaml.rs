@@ -55,15 +55,17 @@ pub(super) fn parse(text: &Arc<Text>) -> Result<Node, Problem> {
     for event in Parser::new_from_str(text.text()) {
         let (event, span) = event.map_err(|error| {
             let at = location(error.marker());
-            let mut problem = Problem::at(
+            let problem = Problem::at(
                 text,
                 at,
                 format!("this is not valid YAML: {}", error.info()),
             );
-            if line_of(text, at).is_some_and(|line| line.contains('\t')) {
-                problem = problem.with_help("indent with spaces; YAML does not allow tabs");
-            }
-            problem
+            let tabs = line_of(text, at).is_some_and(|line| line.contains('\t'));
+            problem.with_help(if tabs {
+                "indent with spaces; YAML does not allow tabs"
+            } else {
+                "check indentation, brackets and quotes here and in the lines above"
+            })
         })?;
         builder.event(event, span)?;
     }

@@ -76,3 +76,23 @@ pub fn open(
         SourceKind::File(options) => file::open(options, restore),
     }
 }
+
+/// A source that was looked at before a run.
+pub enum Peek {
+    /// Opened at its beginning.
+    Source(Box<dyn Source>),
+    /// Standard input, which can be read only once and so was not touched; its options go together.
+    /// With it the table that it feeds, where the definition and not the input names that.
+    StandardInput(Option<TableId>),
+}
+
+/// Opens the source of a pipeline to look at it, where that takes nothing away from a run.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn peek(definition: &SourceDefinition) -> Result<Peek, SourceError> {
+    match &definition.kind {
+        SourceKind::File(options) => file::peek(options),
+    }
+}

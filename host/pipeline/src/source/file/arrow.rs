@@ -20,6 +20,7 @@ use super::{
     },
     columnar::{ColumnarTable, rows_per_batch, sliced_size},
     identity::{Fingerprint, hash_of_paths, unreadable},
+    lines::Compression,
     paths::STDIN,
     text::foreign_position,
 };
@@ -296,14 +297,16 @@ fn open_reader(path: &str) -> Result<Reader, SourceError> {
         )
         .help("write the file again; an Arrow file without rows still has a schema"));
     }
-    let input: Box<dyn Read + Send> = if start.starts_with(&[0x1f, 0x8b]) {
-        Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(open()?)))
-    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        let decoder =
-            zstd::stream::read::Decoder::new(open()?).map_err(|error| unreadable(path, &error))?;
-        Box::new(BufReader::new(decoder))
-    } else {
-        Box::new(BufReader::new(open()?))
+    let input: Box<dyn Read + Send> = match Compression::of(&start) {
+        Some(Compression::Gzip) => {
+            Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(open()?)))
+        }
+        Some(Compression::Zstd) => {
+            let decoder = zstd::stream::read::Decoder::new(open()?)
+                .map_err(|error| unreadable(path, &error))?;
+            Box::new(BufReader::new(decoder))
+        }
+        None => Box::new(BufReader::new(open()?)),
     };
     stream_reader(path, input)
 }
@@ -316,6 +319,16 @@ fn stream_reader(name: &str, mut input: Box<dyn Read + Send>) -> Result<Reader, 
     input
         .read_exact(&mut start)
         .map_err(|_| damaged(name, "it ends before its schema"))?;
+    if start.starts_with(b"ARROW1") {
+        return Err(SourceError::new(
+            SourceErrorKind::Data,
+            format!(
+                "`{name}` holds an Arrow file, which can only be read plain and from a file: its \
+                 table of contents is at its end"
+            ),
+        )
+        .help("unpack it into a file first, or write the stream format of Arrow IPC"));
+    }
     let [a, b, c, d, e, f, g, h] = start;
     // Writers of old leave the marker out.
     let length = match u32::from_le_bytes([a, b, c, d]) {

@@ -275,20 +275,30 @@ fn read_failed(name: &str, compressed: bool, place: Place, error: &io::Error) ->
     }
 }
 
+/// How a whole file is compressed.
 #[derive(Clone, Copy)]
-enum Compression {
+pub(crate) enum Compression {
     Gzip,
     Zstd,
 }
 
 impl Compression {
-    fn of(start: &[u8]) -> Option<Self> {
+    /// Told by the first bytes of a file.
+    pub(crate) fn of(start: &[u8]) -> Option<Self> {
         if start.starts_with(&[0x1f, 0x8b]) {
             Some(Self::Gzip)
         } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
             Some(Self::Zstd)
         } else {
             None
+        }
+    }
+
+    /// The name of the compression, and the command that undoes it.
+    pub(crate) fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Gzip => ("gzip", "gunzip"),
+            Self::Zstd => ("zstd", "unzstd"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Parquet files, row group by row group, page by page.
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, io::Read as _, sync::Arc};
 
 use arrow_array::RecordBatch;
 use parquet::arrow::arrow_reader::{
@@ -18,7 +18,7 @@ use super::{
     },
     columnar::{ColumnarTable, rows_per_batch, sliced_size},
     identity::{Fingerprint, hash_of_paths, unreadable},
-    paths::STDIN,
+    lines::Compression,
     text::foreign_position,
 };
 use crate::definition::FileOptions;
@@ -68,13 +68,6 @@ impl ParquetSource {
         files: Vec<String>,
         restore: Option<&Position>,
     ) -> Result<Self, SourceError> {
-        if files.iter().any(|file| file == STDIN) {
-            return Err(SourceError::new(
-                SourceErrorKind::Definition,
-                "Parquet can not be read from standard input: its table of contents is at its end",
-            )
-            .help("write it to a file first"));
-        }
         let path = table.ok_or_else(super::no_table_name)?;
         let first = files.first().cloned().unwrap_or_default();
         let (_, metadata) = open_file(&first)?;
@@ -273,6 +266,24 @@ fn open_file(path: &str) -> Result<(File, ArrowReaderMetadata), SourceError> {
         )
         .help("write the file again; a Parquet file without rows still has a footer"));
     }
+    let mut start = Vec::new();
+    (&file)
+        .take(4)
+        .read_to_end(&mut start)
+        .map_err(|error| unreadable(path, &error))?;
+    if let Some(compression) = Compression::of(&start) {
+        let (name, unpack) = compression.names();
+        return Err(SourceError::new(
+            SourceErrorKind::Data,
+            format!(
+                "`{path}` is compressed as a whole ({name}), and Parquet can only be read from a \
+                 plain file: its table of contents is at its end"
+            ),
+        )
+        .help(format!(
+            "unpack it first: {unpack} {path}\nParquet compresses its columns itself, so that saves little"
+        )));
+    }
     // The logical types say what a column is; the Arrow schema that some writers add would bring
     // their in-memory encodings back.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -286,5 +297,5 @@ fn damaged(path: &str, reason: &str) -> SourceError {
         SourceErrorKind::Data,
         format!("`{path}` can not be read as Parquet: {reason}"),
     )
-    .help("check that the file is whole and really Parquet; a compressed file (.gz) must be unpacked first")
+    .help("check that the file is whole and really Parquet")
 }
