@@ -17,7 +17,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use longshore_emulator::{
     catalog::{ColumnType, SECONDS_NANOS},
     wire::{
-        ArrowStreamReader, ArrowStreamWriter, BucketHasher, Compression, HasherKind,
+        ArrowStreamReader, ArrowStreamWriter, BucketHasher, Compression, DecimalForm, HasherKind,
         RecordStreamReader, RecordStreamWriter, TimestampForm, WireColumn, WireErrorKind,
     },
 };
@@ -635,4 +635,52 @@ fn speed_of_narrow_rows() {
         rate(written),
         rate(read)
     );
+}
+
+/// Python carries DECIMAL without precision in 256 bits; nothing in the stream says so.
+#[test]
+fn wide_decimals_are_read_and_written() {
+    let ty: ColumnType = "array<decimal>".parse().unwrap();
+    let columns = vec![
+        WireColumn::new("d", ColumnType::LegacyDecimal),
+        WireColumn::new("many", ty),
+    ];
+    let decimals = |values: &[Option<i128>]| -> arrow_array::Decimal128Array {
+        let values: arrow_array::Decimal128Array = values.iter().copied().collect();
+        values.with_precision_and_scale(38, 18).unwrap()
+    };
+    let largest = 10_i128.pow(38) - 1;
+    let many = arrow_array::ListArray::new(
+        Arc::new(arrow_schema::Field::new(
+            "element",
+            arrow_schema::DataType::Decimal128(38, 18),
+            true,
+        )),
+        arrow_buffer::OffsetBuffer::from_lengths([2, 0, 1]),
+        Arc::new(decimals(&[Some(-1), None, Some(-largest)])),
+        None,
+    );
+    let batch = RecordBatch::try_new(
+        WireColumn::schema(&columns),
+        vec![
+            Arc::new(decimals(&[Some(largest), None, Some(-5)])),
+            Arc::new(many),
+        ],
+    )
+    .unwrap();
+    let written = |form: DecimalForm| {
+        let writer =
+            ArrowStreamWriter::new(Vec::new(), columns.clone(), TimestampForm::Nanoseconds);
+        let mut writer = writer.decimals(form);
+        writer.write_batch(&batch).unwrap();
+        writer.finish().unwrap()
+    };
+    let (narrow, wide) = (written(DecimalForm::Narrow), written(DecimalForm::Wide));
+    assert!(wide.len() > narrow.len());
+    for (stream, form) in [(narrow, DecimalForm::Narrow), (wide, DecimalForm::Wide)] {
+        let reader = ArrowStreamReader::new(stream.as_slice(), columns.clone());
+        let mut reader = reader.decimals(form);
+        assert_eq!(reader.next_batch().unwrap().unwrap(), batch);
+        assert!(reader.next_batch().unwrap().is_none());
+    }
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use http::{Method, StatusCode};
-use support::{call, get, sql, start};
+use support::{Signer, call, get, sql, start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn projects_tables_and_partitions_have_the_shapes_clients_read() {
@@ -65,6 +65,16 @@ async fn projects_tables_and_partitions_have_the_shapes_clients_read() {
     assert_eq!(json["partitionKeys"][0]["name"], "pt");
     assert_eq!(json["lifecycle"], 7);
     assert_eq!(json["recordNum"], 0);
+    assert_eq!(json["columns"][0]["hasDefaultValue"], false);
+    // Go reads these as text, and cannot load the table otherwise.
+    assert_eq!(json["isMaterializedViewRewriteEnabled"], "false");
+    assert_eq!(json["isMaterializedViewOutdated"], "false");
+    let properties: serde_json::Value =
+        serde_json::from_str(json["tableProperties"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        properties,
+        serde_json::json!({"transactional": "true", "write.bucket.num": "4"})
+    );
 
     let extended = get(&server, "/api/projects/p/tables/t?curr_project=p&extended").await;
     let json: serde_json::Value =
@@ -112,6 +122,23 @@ async fn projects_tables_and_partitions_have_the_shapes_clients_read() {
             .status,
         StatusCode::OK
     );
+    sql(&server, "ALTER TABLE t PARTITION (pt='a') SET PARTITIONPROPERTIES('storagetier'='longterm'); ALTER TABLE t PARTITION (pt='a') RENAME TO PARTITION (pt='c');").await.unwrap();
+    let of = async |value: &str| {
+        let path = format!("/api/projects/p/tables/t?partition=pt%3D%27{value}%27&extended");
+        let body = get(&server, &path).await.body;
+        let json: serde_json::Value =
+            serde_json::from_str(support::between(&body, "<![CDATA[", "]]>")).unwrap();
+        serde_json::from_str::<serde_json::Value>(json["Reserved"].as_str().unwrap()).unwrap()
+    };
+    assert_eq!(of("c").await["StorageTier"], "longterm");
+    assert_eq!(of("b").await, serde_json::json!({}));
+    sql(
+        &server,
+        "ALTER TABLE t DROP PARTITION (pt='c'); ALTER TABLE t ADD PARTITION (pt='c');",
+    )
+    .await
+    .unwrap();
+    assert_eq!(of("c").await, serde_json::json!({}));
     let gone = get(&server, "/api/projects/p/tables/t?partition=pt%3D%27z%27").await;
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
     assert!(gone.body.contains("<Code>NoSuchPartition</Code>"));
@@ -130,6 +157,203 @@ async fn projects_tables_and_partitions_have_the_shapes_clients_read() {
     );
     let listing = get(&server, "/api/projects/p/tables?expectmarker=true&name=T").await;
     assert!(listing.body.contains("<Name>t</Name>"));
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_are_listed_by_name_and_whole_when_no_page_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    sql(
+        &server,
+        "CREATE TABLE t (id BIGINT) PARTITIONED BY (pt STRING, n INT);",
+    )
+    .await
+    .unwrap();
+    let store = server.state().store();
+    let table = store.table("p", "default", "t").unwrap();
+    for n in 0..1001 {
+        let pairs = [("pt", "a&b".to_owned()), ("n", n.to_string())];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value));
+        let spec = longshore_emulator::catalog::PartitionSpec::from_pairs(&table, &pairs).unwrap();
+        store.create_partition(&table, &spec).unwrap();
+    }
+    let names = get(&server, "/api/projects/p/tables/t?partitions&name").await;
+    assert!(
+        names
+            .body
+            .contains("<Partition><Name>pt=a&amp;b/n=7</Name></Partition>"),
+        "{}",
+        names.body
+    );
+    assert_eq!(names.body.matches("<Name>").count(), 1001);
+    assert!(names.body.contains("<Marker></Marker>"));
+    let page = get(
+        &server,
+        "/api/projects/p/tables/t?partitions&expectmarker=true",
+    )
+    .await;
+    assert_eq!(page.body.matches("<Partition>").count(), 1000);
+    assert!(page.body.contains("<Marker>1000</Marker>"));
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_preview_is_csv_that_clients_can_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    sql(&server, "create schema s").await.unwrap();
+    sql(
+        &server,
+        "set odps.namespace.schema=true; create table s.t (id bigint, name string, at datetime, ts timestamp, many array<datetime>);",
+    )
+    .await
+    .unwrap();
+    sql(
+        &server,
+        "set odps.namespace.schema=true; insert into s.t (id, name, at, ts) values (1, '杭州', '2024-01-02 03:04:05.678', '2024-01-02 03:04:05.678');",
+    )
+    .await
+    .unwrap();
+    let path = "/api/projects/p/tables/t?data&linenum=5&schema_name=s&cols=id,name,at,ts";
+    let preview = get(&server, path).await;
+    assert_eq!(
+        preview.headers["content-type"], "text/plain; charset=utf-8",
+        "{}",
+        preview.body
+    );
+    assert_eq!(
+        preview.body,
+        "\"id\",\"name\",\"at\",\"ts\"\n\"1\",\"杭州\",\"2024-01-02 03:04:05\",\"2024-01-02 03:04:05.678\"\n"
+    );
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn automatic_partitions_carry_their_expression_as_clients_parse_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    sql(
+        &server,
+        "CREATE TABLE t (id BIGINT, `At` TIMESTAMP) AUTO PARTITIONED BY (trunc_time(`at`, 'DAY') AS pt);",
+    )
+    .await
+    .unwrap();
+    let table = get(&server, "/api/projects/p/tables/t").await;
+    let json: serde_json::Value =
+        serde_json::from_str(support::between(&table.body, "<![CDATA[", "]]>")).unwrap();
+    let key = &json["partitionKeys"][0];
+    assert_eq!(key["hasGenerateExpression"], true);
+    let list: serde_json::Value =
+        serde_json::from_str(key["generateExpression"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        list,
+        serde_json::json!([
+            {"leafExprDesc": {"reference": {"name": "At"}, "type": "timestamp"}},
+            {"leafExprDesc": {"constant": "day", "type": "string"}},
+            {"functionCall": {"name": "trunc_time", "type": "string"}},
+        ])
+    );
+    let ddl = sql(&server, "SHOW CREATE TABLE t").await.unwrap();
+    assert!(
+        ddl.contains("AUTO PARTITIONED BY (trunc_time(`at`, 'DAY') AS `pt`)"),
+        "{ddl}"
+    );
+    server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn side_calls_about_instances_and_projects_answer_what_clients_parse() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    sql(&server, "create table t (id bigint)").await.unwrap();
+    let list = get(&server, "/api/projects/p/instances").await.body;
+    let id = support::between(&list, "<Name>", "</Name>");
+    let instance = format!("/api/projects/p/instances/{id}");
+    let json = async |path: String| -> serde_json::Value {
+        let answer = get(&server, &path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{path}: {}", answer.body))
+    };
+    let queued = json(format!("{instance}?cached")).await;
+    assert_eq!(queued["instanceId"], id);
+    assert_eq!(queued["projectName"], "p");
+    assert_eq!(queued["status"], "Terminated");
+    assert_eq!(queued["taskType"], "SQL");
+    assert_eq!(queued["instancePriority"], 9);
+    let start = queued["startTime"].as_str().unwrap();
+    chrono::DateTime::parse_from_str(start, "%Y-%m-%d %H:%M:%S %z").unwrap();
+    let detail = json(format!("{instance}?detail&taskname=AnonymousSQLTask")).await;
+    assert_eq!(detail["Instance"]["Name"], id);
+    assert!(detail["Stages"].is_array());
+    assert_eq!(
+        json(format!("{instance}?instancequota&taskname=x")).await,
+        serde_json::json!({})
+    );
+
+    let put = call(
+        &server,
+        Method::PUT,
+        &format!("{instance}?info&taskname=AnonymousSQLTask"),
+        "<Instance><Key>k</Key><Value>a &amp; b</Value></Instance>",
+    )
+    .await;
+    assert_eq!(put.status, StatusCode::OK, "{}", put.body);
+    assert!(
+        put.headers["location"]
+            .to_str()
+            .unwrap()
+            .ends_with(&instance)
+    );
+    let info = get(
+        &server,
+        &format!("{instance}?info&taskname=AnonymousSQLTask&key=k"),
+    )
+    .await;
+    assert_eq!(info.body, "a & b");
+
+    let policy = json("/api/projects/p?policy".to_owned()).await;
+    assert_eq!(policy["Statement"], serde_json::json!([]));
+    for (path, root) in [
+        ("registration/functions", "Functions"),
+        ("resources", "Resources"),
+        ("users", "Users"),
+        ("roles", "Roles"),
+    ] {
+        let answer = get(&server, &format!("/api/projects/p/{path}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert!(
+            answer.body.contains(&format!("<{root}><Marker></Marker>")),
+            "{}",
+            answer.body
+        );
+    }
+
+    let security = async |query: &str, json: &str| {
+        let body = format!(
+            "<Authorization><Query>{query}</Query><ResponseInJsonFormat>{json}</ResponseInJsonFormat></Authorization>"
+        );
+        let answer = call(
+            &server,
+            Method::POST,
+            "/api/projects/p/authorization",
+            &body,
+        )
+        .await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        support::between(&answer.body, "<Result>", "</Result>").to_owned()
+    };
+    assert_eq!(
+        security("SET LABEL 2 TO TABLE t", "true").await,
+        "&quot;OK&quot;"
+    );
+    assert_eq!(security("SET LABEL 2 TO TABLE t", "false").await, "OK");
+    assert!(security("whoami", "true").await.starts_with('{'));
+    assert!(
+        security("whoami", "false")
+            .await
+            .starts_with("DisplayName: ALIYUN$")
+    );
     server.shutdown().await;
 }
 
@@ -193,50 +417,82 @@ async fn keys_and_their_rights_are_checked() {
     let server = longshore_emulator::Server::start_with(config, options)
         .await
         .unwrap();
-    let now = chrono::Utc::now();
-    let send =
-        async |method: &str, path: &str, key: (&str, &str), date: chrono::DateTime<chrono::Utc>| {
-            support::signed(&server, method, path, key, date).await
-        };
-    assert_eq!(
-        send("GET", "/api/projects/p", ("ak", "sk"), now)
-            .await
-            .status,
-        StatusCode::OK
-    );
-    let wrong = send("GET", "/api/projects/p", ("ak", "other"), now).await;
+    let main = Signer::new("ak", "sk");
+    let other = Signer {
+        token: Some("token"),
+        ..Signer::new("reader", "rk")
+    };
+    let project = async |signer: Signer<'static>| {
+        support::signed(&server, "GET", "/api/projects/p", signer).await
+    };
+    assert_eq!(project(main).await.status, StatusCode::OK);
+    let wrong = project(Signer {
+        key: "other",
+        ..main
+    })
+    .await;
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
     assert!(
         wrong.body.contains("<Code>Unauthorized</Code>") && !wrong.body.contains("sk<"),
         "{}",
         wrong.body
     );
-    let old = send(
-        "GET",
-        "/api/projects/p",
-        ("ak", "sk"),
-        now - chrono::TimeDelta::minutes(16),
-    )
-    .await;
+    let date = chrono::Utc::now() - chrono::TimeDelta::minutes(16);
+    let old = project(Signer { date, ..main }).await;
     assert_eq!(old.status, StatusCode::FORBIDDEN);
     assert!(
         old.body.contains("<Code>RequestTimeTooSkewed</Code>"),
         "{}",
         old.body
     );
+    assert_eq!(project(other).await.status, StatusCode::OK);
+    // The newer scheme; its key holds the region.
+    let region = Some("cn-hangzhou");
     assert_eq!(
-        send("GET", "/api/projects/p", ("reader", "rk"), now)
-            .await
-            .status,
+        project(Signer { region, ..main }).await.status,
         StatusCode::OK
     );
-    let refused = send(
-        "DELETE",
-        "/api/projects/p/schemas/default",
-        ("reader", "rk"),
-        now,
-    )
+    assert_eq!(
+        project(Signer { region, ..other }).await.status,
+        StatusCode::OK
+    );
+    let wrong = project(Signer {
+        key: "other",
+        region,
+        ..main
+    })
     .await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    // A temporary key is worth nothing without its token, however it is signed.
+    for region in [None, region] {
+        for token in [None, Some("stale"), Some("")] {
+            let refused = project(Signer {
+                token,
+                region,
+                ..other
+            })
+            .await;
+            assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+            assert!(
+                refused.body.contains("ODPS-0410041:Invalid sts token")
+                    && !refused.body.contains("stale"),
+                "{}",
+                refused.body
+            );
+        }
+    }
+    // A token that a lasting key needs not is left alone.
+    assert_eq!(
+        project(Signer {
+            token: Some("any"),
+            ..main
+        })
+        .await
+        .status,
+        StatusCode::OK
+    );
+    let refused =
+        support::signed(&server, "DELETE", "/api/projects/p/schemas/default", other).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     assert!(
         refused.body.contains("<Code>NoPermission</Code>"),
@@ -244,13 +500,7 @@ async fn keys_and_their_rights_are_checked() {
         refused.body
     );
     // The tunnel says it in JSON.
-    let tunnel = send(
-        "POST",
-        "/projects/p/tables/t?uploads",
-        ("reader", "rk"),
-        now,
-    )
-    .await;
+    let tunnel = support::signed(&server, "POST", "/projects/p/tables/t?uploads", other).await;
     assert_eq!(tunnel.status, StatusCode::FORBIDDEN);
     let error: serde_json::Value = serde_json::from_str(&tunnel.body).unwrap();
     assert_eq!(error["Code"], "NoPermission");

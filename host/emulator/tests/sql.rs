@@ -61,6 +61,13 @@ async fn definitions_change_as_asked_and_old_rows_stay_readable() {
         run("select * from t order by id").await,
         "\"id\",\"y\",\"full_name\",\"ts\",\"d\",\"extra\"\n1,1.5,\"a\",\"2024-01-02 03:04:05.123456789\",12.340,\\N\n2,\\N,\\N,\\N,\\N,\\N\n"
     );
+    run("alter table t change column y why double comment 'w' after extra").await;
+    run("alter table t change column why y double first").await;
+    assert_eq!(
+        columns(&server, "t").await.first(),
+        Some(&("y".to_owned(), "double".to_owned()))
+    );
+    run("alter table t change column y y double after id").await;
     let refused = sql(&server, "alter table t change column id id int")
         .await
         .unwrap_err();
@@ -110,6 +117,20 @@ async fn queries_see_partitions_joins_and_groups() {
         run("select count(*) as c, sum(amount) from p.orders where n >= 2").await,
         "\"c\",\"_c1\"\n2,9.0\n"
     );
+    run("alter table orders change column pt PT string comment 'day'").await;
+    run("alter table orders change column pt pt string").await;
+    assert!(
+        run("show create table orders")
+            .await
+            .contains("`pt` STRING COMMENT 'day'")
+    );
+    for text in [
+        "alter table orders change column pt day string",
+        "alter table orders change column pt pt bigint",
+    ] {
+        let refused = sql(&server, text).await.unwrap_err();
+        assert!(refused.contains("partition column"), "{text}: {refused}");
+    }
     run("create table names as select id, concat('n', cast(id as string)) as name from orders")
         .await;
     assert_eq!(
@@ -169,6 +190,20 @@ async fn delta_tables_keep_one_row_per_key() {
         assert!(error.starts_with("ODPS-0130071:"), "{text}: {error}");
     }
     run("create table f (id bigint, primary key(id))").await;
+    // A client's own DDL of such a table says CLUSTERED BY as well.
+    run("create table g (id bigint not null, v string, primary key(id)) clustered by (`ID`) into 3 buckets tblproperties ('transactional'='true')").await;
+    let shown = run("show create table g").await;
+    assert!(
+        shown.contains("'write.bucket.num'='3'") && !shown.contains("CLUSTERED"),
+        "{shown}"
+    );
+    for text in [
+        "create table h (id bigint, v string, primary key(id)) clustered by (v) into 3 buckets",
+        "create table h (id bigint, v string, primary key(id)) range clustered by (id)",
+        "create table h (id bigint, primary key(id)) clustered by (id) into 3 buckets tblproperties ('write.bucket.num'='4')",
+    ] {
+        sql(&server, text).await.unwrap_err();
+    }
     server.shutdown().await;
 }
 

@@ -142,6 +142,15 @@ impl PartitionSpec {
             .join(",")
     }
 
+    /// `pt=a/ds=b`, values as they are: how lists name partitions.
+    pub fn path(&self) -> String {
+        self.0
+            .iter()
+            .map(|(n, v)| format!("{n}={v}"))
+            .collect::<Vec<_>>()
+            .join("/")
+    }
+
     /// Directory below the table's: `pt=a/ds=b`, unusual bytes percent-encoded as Hive does.
     pub fn directory(&self) -> String {
         self.0

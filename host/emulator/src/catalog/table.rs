@@ -95,6 +95,9 @@ pub struct TableMeta {
     pub next_column_id: i64,
     /// TBLPROPERTIES as given.
     pub properties: BTreeMap<String, String>,
+    /// PARTITIONPROPERTIES as given, by directory of the partition.
+    #[serde(default)]
+    pub partition_properties: BTreeMap<String, BTreeMap<String, String>>,
     /// Table comment.
     pub comment: Option<String>,
     /// Days of LIFECYCLE.

@@ -64,18 +64,22 @@ pub(super) async fn submit(call: &Call<'_>, project: &str) -> Result<Response, A
         .submit(project, job, call.caller.permission)
         .await?;
     let mut response = StatusCode::CREATED.into_response();
+    set_header(&mut response, "location", &address(call, project, &id));
+    set_header(&mut response, "content-type", "application/xml");
+    Ok(response)
+}
+
+/// The address of an instance, as the client reaches this server.
+fn address(call: &Call<'_>, project: &str, id: &str) -> String {
     let host = call
         .headers
         .get("host")
         .and_then(|v| v.to_str().ok())
         .unwrap_or("localhost");
-    let location = format!(
+    format!(
         "http://{host}{}/projects/{project}/instances/{id}",
         call.caller.base
-    );
-    set_header(&mut response, "location", &location);
-    set_header(&mut response, "content-type", "application/xml");
-    Ok(response)
+    )
 }
 
 /// The SQL task of an `Instance` document.
@@ -128,24 +132,32 @@ pub(super) async fn get(call: &Call<'_>, project: &str, id: &str) -> Result<Resp
     if call.has("source") {
         return Ok(xml_response(job_element(&instance.job.source)));
     }
-    if call.has("instancedetail") || call.has("instancesummary") {
+    if call.has("detail") || call.has("instancedetail") || call.has("instancesummary") {
         let name = call.filled("taskname").unwrap_or(&instance.job.task);
         return Ok(json_response(detail(
             &instance,
             name,
-            call.has("instancedetail"),
+            !call.has("instancesummary"),
         )));
     }
     if call.has("instanceprogress") {
         return Ok(xml_response(progress(&instance)));
     }
     if call.has("info") {
+        let key = call.param("key").unwrap_or("");
+        let info = call.state.instances().task_info(id, key);
+        return Ok(json_response(info.unwrap_or_else(|| "{}".to_owned())));
+    }
+    if call.has("instancequota") {
         return Ok(json_response("{}".to_owned()));
+    }
+    if call.has("cached") {
+        return Ok(json_response(queueing(&instance)));
     }
     if call.has("taskstatus") {
         return Ok(xml_response(task_status(&instance)));
     }
-    if call.has("result") || call.has("cached") {
+    if call.has("result") {
         return Ok(xml_response(result(&instance)));
     }
     let mut document = Document::new("Instance");
@@ -245,6 +257,49 @@ fn detail(instance: &Instance, task: &str, stages: bool) -> String {
         .to_string();
     }
     json!({"Instance": {"TaskSummary": entry, "JsonSummary": "{}", "Summary": ""}}).to_string()
+}
+
+/// What a list of queued instances says of this one; it waits for nothing else.
+fn queueing(instance: &Instance) -> String {
+    let done = instance.status != InstanceStatus::Running;
+    let start = chrono::DateTime::from_timestamp_millis(instance.start_ms).unwrap_or_default();
+    json!({
+        "instanceId": instance.id,
+        "projectName": instance.project,
+        "status": status_word(instance),
+        "taskName": instance.job.task,
+        "taskType": "SQL",
+        "startTime": start.format("%Y-%m-%d %H:%M:%S +0000").to_string(),
+        "userAccount": instance.owner,
+        "instancePriority": 9,
+        "instanceProcess": if done { 1.0 } else { 0.0 },
+    })
+    .to_string()
+}
+
+#[derive(Deserialize)]
+struct InfoDocument {
+    #[serde(rename = "Key")]
+    key: String,
+    #[serde(rename = "Value", default)]
+    value: String,
+}
+
+/// Keeps a text under a key of a task, for whoever asks for that key.
+pub(super) async fn put_info(
+    call: &Call<'_>,
+    project: &str,
+    id: &str,
+) -> Result<Response, ApiError> {
+    let given: InfoDocument = quick_xml::de::from_str(call.text()?).map_err(|error| {
+        ApiError::bad_request("MalformedXML", format!("task info document: {error}"))
+    })?;
+    let instances = call.state.instances();
+    let instance = instances.get(project, id).await?;
+    instances.put_task_info(&instance.id, given.key, given.value);
+    let mut response = StatusCode::OK.into_response();
+    set_header(&mut response, "location", &address(call, project, id));
+    Ok(response)
 }
 
 pub(super) async fn list(call: &Call<'_>, project: &str) -> Result<Response, ApiError> {

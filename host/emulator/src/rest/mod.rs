@@ -20,6 +20,9 @@ use crate::server::{ApiError, AppState, Caller};
 /// Owner of everything, as shown to clients.
 pub const OWNER: &str = "ALIYUN$longshore@local";
 
+/// The property of a table or partition that clients also look for as `StorageTier`.
+const STORAGE_TIER: &str = "storagetier";
+
 /// Largest body of a REST request.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 /// Entries of a list page unless the client says otherwise, and at most.
@@ -53,9 +56,14 @@ impl Call<'_> {
         self.param(name).filter(|value| !value.is_empty())
     }
 
-    /// The schema of table calls.
+    /// The schema of table calls. The old preview names it by a parameter of its own.
     pub(crate) fn schema(&self) -> String {
-        self.filled("curr_schema")
+        let of_preview = self
+            .has("data")
+            .then(|| self.filled("schema_name"))
+            .flatten();
+        of_preview
+            .or_else(|| self.filled("curr_schema"))
             .unwrap_or(DEFAULT_SCHEMA)
             .to_lowercase()
     }
@@ -136,10 +144,15 @@ async fn answer(state: &AppState, request: Request) -> Result<Response, ApiError
         ["projects", project, rest @ ..] => {
             let project = require_project(state, project).await?;
             match rest {
+                [] if get && call.has("policy") => Ok(project::policy()),
                 [] if get => project::show(&call, &project).await,
                 ["tunnel"] if get => Ok(plain(tunnel_address(&call))),
                 ["logs"] => Ok(StatusCode::OK.into_response()),
                 ["authorization"] => project::authorization(&call),
+                ["registration", "functions"] if get => Ok(project::none_of("Functions")),
+                ["resources"] if get => Ok(project::none_of("Resources")),
+                ["users"] if get => Ok(project::none_of("Users")),
+                ["roles"] if get => Ok(project::none_of("Roles")),
                 ["schemas"] if get => project::list_schemas(&call, &project).await,
                 ["schemas"] if call.method == Method::POST => {
                     project::create_schema(&call, &project).await
@@ -161,6 +174,9 @@ async fn answer(state: &AppState, request: Request) -> Result<Response, ApiError
                     instance::submit(&call, &project).await
                 }
                 ["instances", id] if get => instance::get(&call, &project, id).await,
+                ["instances", id] if call.method == Method::PUT && call.has("info") => {
+                    instance::put_info(&call, &project, id).await
+                }
                 ["instances", id] if call.method == Method::PUT => {
                     instance::stop(&call, &project, id).await
                 }
@@ -255,8 +271,9 @@ pub(crate) fn json_response(body: String) -> Response {
     with_type("application/json", body)
 }
 
+/// Text; without a charset clients would read it as Latin-1.
 pub(crate) fn plain(body: String) -> Response {
-    with_type("text/plain", body)
+    with_type("text/plain; charset=utf-8", body)
 }
 
 fn with_type(kind: &'static str, body: String) -> Response {

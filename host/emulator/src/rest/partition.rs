@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::xml::{Document, cdata, escape};
-use super::{Call, rest_error, xml_response};
+use super::{Call, STORAGE_TIER, rest_error, xml_response};
 use crate::catalog::{PartitionInfo, PartitionSpec, StoreError, TableMeta, same_name};
 use crate::server::ApiError;
 
@@ -44,13 +44,26 @@ pub(super) async fn list(call: &Call<'_>, table: &Arc<TableMeta>) -> Result<Resp
     if call.has("reverse") {
         partitions.reverse();
     }
-    let (page, marker, size) = call.page(partitions)?;
+    // Clients that ask for no page do not look for a next one.
+    let paged = ["maxitems", "marker", "expectmarker"];
+    let (page, marker, size) = if paged.iter().any(|name| call.has(name)) {
+        call.page(partitions)?
+    } else {
+        let all = partitions.len();
+        (partitions, String::new(), all)
+    };
     let mut document = Document::new("Partitions");
     document
         .text("Marker", &marker)
         .text("MaxItems", &size.to_string());
     for partition in page {
         document.open("Partition");
+        if call.has("name") {
+            document
+                .text("Name", &partition.spec.path())
+                .close("Partition");
+            continue;
+        }
         for (name, value) in &partition.spec.0 {
             document.raw(&format!(
                 "<Column Name=\"{}\" Value=\"{}\"/>",
@@ -58,18 +71,16 @@ pub(super) async fn list(call: &Call<'_>, table: &Arc<TableMeta>) -> Result<Resp
                 escape(value)
             ));
         }
-        if !call.has("name") {
-            document
-                .text("CreationTime", &(partition.created_ms / 1000).to_string())
-                .text("LastDDLTime", &(partition.created_ms / 1000).to_string())
-                .text(
-                    "LastModifiedTime",
-                    &(partition.modified_ms / 1000).to_string(),
-                )
-                .text("PartitionSize", &partition.bytes.to_string())
-                .text("PartitionRecordCount", &partition.rows.to_string());
-        }
-        document.close("Partition");
+        document
+            .text("CreationTime", &(partition.created_ms / 1000).to_string())
+            .text("LastDDLTime", &(partition.created_ms / 1000).to_string())
+            .text(
+                "LastModifiedTime",
+                &(partition.modified_ms / 1000).to_string(),
+            )
+            .text("PartitionSize", &partition.bytes.to_string())
+            .text("PartitionRecordCount", &partition.rows.to_string())
+            .close("Partition");
     }
     Ok(xml_response(document.finish("Partitions")))
 }
@@ -103,6 +114,18 @@ pub(super) async fn show(call: &Call<'_>, table: &Arc<TableMeta>) -> Result<Resp
     )))
 }
 
+fn reserved(table: &TableMeta, partition: &PartitionInfo) -> Value {
+    let properties = table.partition_properties.get(&partition.spec.directory());
+    let mut map = Map::new();
+    for (key, value) in properties.into_iter().flatten() {
+        map.insert(key.clone(), json!(value));
+        if key == STORAGE_TIER {
+            map.insert("StorageTier".to_owned(), json!(value));
+        }
+    }
+    Value::Object(map)
+}
+
 fn partition_json(table: &TableMeta, partition: &PartitionInfo, extended: bool) -> Value {
     if extended {
         return json!({
@@ -111,7 +134,7 @@ fn partition_json(table: &TableMeta, partition: &PartitionInfo, extended: bool) 
             "LifeCycle": table.lifecycle.unwrap_or(-1),
             "PhysicalSize": partition.bytes,
             "FileNum": partition.files,
-            "Reserved": "{}",
+            "Reserved": reserved(table, partition).to_string(),
         });
     }
     json!({

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::xml::Document;
-use super::{Call, OWNER, http_date, rest_error, set_header, xml_response};
+use super::{Call, OWNER, http_date, json_response, rest_error, set_header, xml_response};
 use crate::catalog::{SchemaInfo, StoreError};
 use crate::server::ApiError;
 
@@ -89,22 +89,42 @@ pub(super) async fn show(call: &Call<'_>, name: &str) -> Result<Response, ApiErr
     Ok(response)
 }
 
-#[derive(Deserialize)]
+/// The access policy of a project; nobody can set one here.
+pub(super) fn policy() -> Response {
+    json_response(json!({"Version": "1", "Statement": []}).to_string())
+}
+
+/// The list of a kind of object that this server has none of.
+pub(super) fn none_of(root: &str) -> Response {
+    let mut document = Document::new(root);
+    document.text("Marker", "").text("MaxItems", "0");
+    xml_response(document.finish(root))
+}
+
+#[derive(Deserialize, Default)]
 struct Authorization {
     #[serde(rename = "Query", default)]
     query: String,
+    #[serde(rename = "ResponseInJsonFormat", default)]
+    json: Option<String>,
 }
 
 /// Security statements and logview tokens.
 pub(super) fn authorization(call: &Call<'_>) -> Result<Response, ApiError> {
-    let query = quick_xml::de::from_str::<Authorization>(call.text()?)
-        .map(|a| a.query)
-        .unwrap_or_default();
+    let given = quick_xml::de::from_str::<Authorization>(call.text()?).unwrap_or_default();
+    let query = given.query;
+    let json = given
+        .json
+        .is_none_or(|text| !text.trim().eq_ignore_ascii_case("false"));
     let statement = query.trim().trim_end_matches(';').trim().to_lowercase();
     let result = if call.has("sign_bearer_token") || statement.is_empty() {
         format!("local-{}", uuid::Uuid::new_v4().simple())
-    } else if statement == "whoami" {
+    } else if statement == "whoami" && json {
         json!({"DisplayName": OWNER, "ID": "1", "IsSuperAdministrator": true}).to_string()
+    } else if statement == "whoami" {
+        format!("DisplayName: {OWNER}\nID: 1\nIsSuperAdministrator: true\n")
+    } else if statement.starts_with("set label") && json {
+        json!("OK").to_string()
     } else if statement.starts_with("set label") {
         "OK".to_owned()
     } else {

@@ -7,10 +7,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::xml::{Document, cdata};
-use super::{Call, http_date, partition, plain, rest_error, xml_response};
+use super::{Call, STORAGE_TIER, http_date, partition, plain, rest_error, xml_response};
 use crate::catalog::{Column, PartitionSpec, StoreError, TableMeta};
 use crate::server::ApiError;
-use crate::storage::{Snapshot, value_text};
+use crate::sql::trunc_time;
+use crate::storage::{Snapshot, preview_text};
 
 /// Tables of one batch load, at most.
 const MAX_LOAD: usize = 100;
@@ -104,7 +105,7 @@ impl Parts {
     }
 }
 
-fn column_json(column: &Column) -> Value {
+fn column_json(table: &TableMeta, column: &Column) -> Value {
     let mut json = json!({
         "name": column.name,
         // Names inside STRUCT keep their letter case.
@@ -112,17 +113,34 @@ fn column_json(column: &Column) -> Value {
         "comment": column.comment.as_deref().unwrap_or(""),
         "label": "",
         "isNullable": column.nullable,
+        "hasDefaultValue": column.default_value.is_some(),
     });
     if let Some(object) = json.as_object_mut() {
         if let Some(default) = &column.default_value {
             object.insert("defaultValue".to_owned(), json!(default));
         }
-        if let Some(expression) = &column.generate_expression {
+        if let Some(expression) = expression_json(table, column) {
             object.insert("hasGenerateExpression".to_owned(), json!(true));
             object.insert("generateExpression".to_owned(), json!(expression));
         }
     }
     json
+}
+
+/// The expression of an automatic partition column as clients parse it: a list in post-order, as
+/// text.
+fn expression_json(table: &TableMeta, column: &Column) -> Option<String> {
+    let (source, unit) = trunc_time(column.generate_expression.as_deref()?)?;
+    let source = table.columns.get(table.column_index(&source)?)?;
+    let list = json!([
+        {"leafExprDesc": {
+            "reference": {"name": source.name},
+            "type": lower_keywords(&source.ty),
+        }},
+        {"leafExprDesc": {"constant": unit, "type": "string"}},
+        {"functionCall": {"name": "trunc_time", "type": "string"}},
+    ]);
+    Some(list.to_string())
 }
 
 /// Type text in lower case, field names as they are.
@@ -160,9 +178,15 @@ fn schema_json(table: &TableMeta, snapshot: &Snapshot, extended: bool) -> Value 
             "Reserved": reserved(table).to_string(),
         });
     }
+    let columns = |columns: &[Column]| -> Vec<Value> {
+        columns
+            .iter()
+            .map(|column| column_json(table, column))
+            .collect()
+    };
     json!({
-        "columns": table.columns.iter().map(column_json).collect::<Vec<_>>(),
-        "partitionKeys": table.partition_columns.iter().map(column_json).collect::<Vec<_>>(),
+        "columns": columns(&table.columns),
+        "partitionKeys": columns(&table.partition_columns),
         "comment": table.comment.as_deref().unwrap_or(""),
         "owner": table.owner,
         "createTime": table.created_ms / 1000,
@@ -171,8 +195,9 @@ fn schema_json(table: &TableMeta, snapshot: &Snapshot, extended: bool) -> Value 
         "lastAccessTime": table.modified_ms / 1000,
         "isVirtualView": false,
         "isMaterializedView": false,
-        "isMaterializedViewRewriteEnabled": false,
-        "isMaterializedViewOutdated": false,
+        // Go reads these two as text.
+        "isMaterializedViewRewriteEnabled": "false",
+        "isMaterializedViewOutdated": "false",
         "isExternal": false,
         "isObjectTable": false,
         "lifecycle": table.lifecycle.unwrap_or(-1),
@@ -181,6 +206,8 @@ fn schema_json(table: &TableMeta, snapshot: &Snapshot, extended: bool) -> Value 
         "recordNum": snapshot.rows(),
         "tableLabel": "",
         "shardExist": false,
+        // An object as text.
+        "tableProperties": json!(table.properties).to_string(),
     })
 }
 
@@ -188,6 +215,9 @@ fn reserved(table: &TableMeta) -> Value {
     let mut map = Map::new();
     for (key, value) in &table.properties {
         map.insert(key.clone(), json!(value));
+        if key == STORAGE_TIER {
+            map.insert("StorageTier".to_owned(), json!(value));
+        }
     }
     map.insert(
         "schema_version".to_owned(),
@@ -352,7 +382,7 @@ async fn preview(call: &Call<'_>, table: &Arc<TableMeta>) -> Result<Response, Ap
                         .iter()
                         .zip(batch.columns())
                         .map(|(column, array)| {
-                            value_text(array.as_ref(), &column.ty, row)
+                            preview_text(array.as_ref(), &column.ty, row)
                                 .map_or_else(|| "\\N".to_owned(), |text| quoted(&text))
                         })
                         .collect();

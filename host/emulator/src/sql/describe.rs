@@ -49,15 +49,8 @@ pub(super) fn run(
                 ));
             }
             let partitions = store.partitions(&table).map_err(failed)?;
-            let line = |spec: &crate::catalog::PartitionSpec| {
-                spec.0
-                    .iter()
-                    .map(|(n, v)| format!("{n}={v}"))
-                    .collect::<Vec<_>>()
-                    .join("/")
-            };
             Ok(lines_text(
-                &partitions.iter().map(|p| line(&p.spec)).collect::<Vec<_>>(),
+                &partitions.iter().map(|p| p.spec.path()).collect::<Vec<_>>(),
             ))
         }
         Statement::ShowCreateTable { name } => Ok(create_text(&*names.table(store, name)?)),

@@ -316,6 +316,15 @@ fn alter(
                 .rename_partition(table, &exact(table, &from, at)?, &exact(table, &to, at)?)
                 .map_err(failed)?;
         }
+        Alter::PartitionProperties {
+            partition,
+            properties,
+        } => {
+            let spec = exact(table, &partition, at)?;
+            store
+                .set_partition_properties(table, &spec, properties)
+                .map_err(failed)?;
+        }
         Alter::TouchPartition(pairs) => {
             store
                 .touch_partition(table, &exact(table, &pairs, at)?)

@@ -18,6 +18,8 @@ use crate::storage::Store;
 
 /// Results of that many queries are kept in memory for the instance tunnel.
 const KEPT_RESULTS: usize = 100;
+/// Texts that clients left with tasks are kept in memory, that many.
+const KEPT_INFOS: usize = 1000;
 
 /// What a client submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +131,8 @@ struct Kept {
     results: HashMap<String, Arc<InstanceResult>>,
     order: VecDeque<String>,
     running: HashMap<String, tokio::task::AbortHandle>,
+    /// Texts that clients left with tasks: instance, key, text. Oldest first.
+    infos: VecDeque<(String, String, String)>,
 }
 
 impl Instances {
@@ -293,6 +297,24 @@ impl Instances {
         let document = document.ok_or_else(|| no_such_instance(id))?;
         serde_json::from_value(document)
             .map_err(|error| ApiError::internal(format!("instance {id}: {error}")))
+    }
+
+    /// The text a client left under a key of an instance's task.
+    pub fn task_info(&self, id: &str, key: &str) -> Option<String> {
+        let kept = self.kept();
+        let found = kept.infos.iter().find(|(i, k, _)| i == id && k == key);
+        found.map(|(_, _, text)| text.clone())
+    }
+
+    /// Keeps a text under a key of an instance's task, as long as the server runs; of all texts the
+    /// newest 1000.
+    pub fn put_task_info(&self, id: &str, key: String, text: String) {
+        let mut kept = self.kept();
+        kept.infos.retain(|(i, k, _)| i != id || *k != key);
+        kept.infos.push_back((id.to_owned(), key, text));
+        if kept.infos.len() > KEPT_INFOS {
+            kept.infos.pop_front();
+        }
     }
 
     /// Instances of a project, newest first.

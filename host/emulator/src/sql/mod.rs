@@ -15,3 +15,4 @@ mod statement;
 
 pub use error::SqlError;
 pub use instances::{Instance, InstanceResult, InstanceStatus, Instances, Job};
+pub(crate) use parser::trunc_time;

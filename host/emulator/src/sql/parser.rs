@@ -41,6 +41,18 @@ pub(super) fn parse(text: &str) -> Result<Vec<(Place, Statement)>, SqlError> {
     Ok(statements)
 }
 
+/// Column and unit of `trunc_time(column, 'unit')`, the one expression of automatic partitions.
+pub(crate) fn trunc_time(text: &str) -> Option<(String, String)> {
+    let tokens = tokens(text).ok()?;
+    let mut parser = Parser {
+        text,
+        tokens: &tokens,
+        position: 0,
+        end: (1, 1),
+    };
+    parser.trunc_time().ok()
+}
+
 struct Parser<'a> {
     text: &'a str,
     tokens: &'a [Token],
@@ -418,20 +430,11 @@ impl<'a> Parser<'a> {
         self.symbol('(')?;
         let start = self.peek().map_or(0, |token| token.start);
         let at = self.at();
-        self.expect("TRUNC_TIME")?;
-        self.symbol('(')?;
-        let source = self.name()?;
-        self.symbol(',')?;
-        let unit_at = self.at();
-        let unit = self.string()?;
-        if !["hour", "day", "month", "year"].contains(&unit.to_lowercase().as_str()) {
-            return Err(SqlError::parse(
-                unit_at,
-                format!("trunc_time cannot cut to '{unit}'"),
-            ));
-        }
-        let end = self.peek().map_or(start, |token| token.end);
-        self.symbol(')')?;
+        let (source, _) = self.trunc_time()?;
+        let end = self
+            .tokens
+            .get(self.position.saturating_sub(1))
+            .map_or(start, |token| token.end);
         if !columns
             .iter()
             .any(|c| crate::catalog::same_name(&c.name, &source))
@@ -450,6 +453,24 @@ impl<'a> Parser<'a> {
         let mut column = Column::new(name, ColumnType::String);
         column.generate_expression = self.text.get(start..end).map(str::to_owned);
         Ok(vec![column])
+    }
+
+    /// `trunc_time(c, 'day')`: the column and the unit.
+    fn trunc_time(&mut self) -> Result<(String, String), SqlError> {
+        self.expect("TRUNC_TIME")?;
+        self.symbol('(')?;
+        let source = self.name()?;
+        self.symbol(',')?;
+        let at = self.at();
+        let unit = self.string()?.to_lowercase();
+        if !["hour", "day", "month", "year"].contains(&unit.as_str()) {
+            return Err(SqlError::parse(
+                at,
+                format!("trunc_time cannot cut to '{unit}'"),
+            ));
+        }
+        self.symbol(')')?;
+        Ok((source, unit))
     }
 
     fn properties(&mut self) -> Result<BTreeMap<String, String>, SqlError> {
@@ -642,7 +663,13 @@ impl<'a> Parser<'a> {
             if self.eat("ENABLE LIFECYCLE") || self.eat("DISABLE LIFECYCLE") {
                 return Ok(Alter::TouchPartition(from));
             }
-            return self.expected("RENAME TO PARTITION");
+            if self.eat("SET PARTITIONPROPERTIES") {
+                return Ok(Alter::PartitionProperties {
+                    partition: from,
+                    properties: self.properties()?,
+                });
+            }
+            return self.expected("RENAME TO PARTITION or SET PARTITIONPROPERTIES");
         }
         self.expected(
             "ADD, DROP, CHANGE, SET, RENAME, TOUCH, PARTITION, ENABLE, DISABLE or CHANGEOWNER",
@@ -877,6 +904,7 @@ mod tests {
             "ALTER TABLE t TOUCH",
             "ALTER TABLE t TOUCH PARTITION (pt='x')",
             "ALTER TABLE t PARTITION (pt='x') RENAME TO PARTITION (pt='y')",
+            "ALTER TABLE t PARTITION (pt='x') SET PARTITIONPROPERTIES('storagetier'='longterm')",
         ] {
             parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         }

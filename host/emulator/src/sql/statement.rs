@@ -1,5 +1,7 @@
 //! Statements the emulator runs.
 
+use std::collections::BTreeMap;
+
 use crate::storage::{TableChange, TableSpec};
 
 /// A table name of one to three parts, and where it stands.
@@ -104,6 +106,10 @@ pub(super) enum Alter {
         to: PartitionPairs,
     },
     TouchPartition(PartitionPairs),
+    PartitionProperties {
+        partition: PartitionPairs,
+        properties: BTreeMap<String, String>,
+    },
 }
 
 impl Statement {

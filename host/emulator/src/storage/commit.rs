@@ -166,9 +166,7 @@ impl Store {
 
     /// Does journaled renames and forgets them.
     pub(super) fn finish_moves(&self, moves: &[FileMove]) -> Result<(), StoreError> {
-        for step in moves {
-            layout::apply_move(self.data_dir(), step)?;
-        }
+        layout::apply_moves(self.data_dir(), moves)?;
         self.database()
             .forget_moves(&moves.iter().map(|m| m.id).collect::<Vec<_>>())?;
         self.retire(moves)

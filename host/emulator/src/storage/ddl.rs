@@ -127,6 +127,7 @@ impl Store {
             schema_version: 1,
             next_column_id,
             properties: spec.properties,
+            partition_properties: BTreeMap::new(),
             comment: spec.comment,
             lifecycle: spec.lifecycle,
             lifecycle_enabled: true,
@@ -142,6 +143,7 @@ impl Store {
         let dir = self.data_dir().join(layout::table_dir(&table));
         std::fs::create_dir_all(&dir)
             .map_err(|e| StoreError::io(format!("creating {}", dir.display()), e))?;
+        layout::sync_above(self.data_dir(), [dir.as_path()])?;
         Ok(table)
     }
 
@@ -258,8 +260,11 @@ impl Store {
             let table = self.table_by_id(&table.id)?;
             self.require_partition(&table, partition)?;
             let mut moves = vec![retire_dir(&layout::partition_dir(&table, Some(partition)))];
+            let mut changed = (*table).clone();
+            changed.partition_properties.remove(&partition.directory());
             self.database().transaction(|t| {
                 steps::remove_partition(t, &table.id, partition)?;
+                steps::put_table(t, &changed)?;
                 steps::add_moves(t, &mut moves)
             })?;
             self.finish_moves(&moves)
@@ -286,11 +291,39 @@ impl Store {
                 layout::partition_dir(&table, Some(from)),
                 layout::partition_dir(&table, Some(to)),
             )];
+            let mut changed = (*table).clone();
+            let properties = &mut changed.partition_properties;
+            if let Some(moved) = properties.remove(&from.directory()) {
+                properties.insert(to.directory(), moved);
+            }
             self.database().transaction(|t| {
                 steps::rename_partition(t, &table.id, from, to)?;
+                steps::put_table(t, &changed)?;
                 steps::add_moves(t, &mut moves)
             })?;
             self.finish_moves(&moves)
+        })
+    }
+
+    /// Sets properties of a partition; those it has and that are not named stay.
+    pub fn set_partition_properties(
+        &self,
+        table: &TableMeta,
+        partition: &PartitionSpec,
+        properties: BTreeMap<String, String>,
+    ) -> Result<(), StoreError> {
+        self.with_table_lock(&table.id, || {
+            let mut table = (*self.table_by_id(&table.id)?).clone();
+            self.require_partition(&table, partition)?;
+            let all = &mut table.partition_properties;
+            all.entry(partition.directory())
+                .or_default()
+                .extend(properties);
+            table.ddl_ms = now_ms();
+            self.database().transaction(|t| {
+                steps::put_table(t, &table)?;
+                steps::touch_partition(t, &table.id, partition)
+            })
         })
     }
 
@@ -386,12 +419,13 @@ fn check_key(table: &mut TableMeta) -> Result<(), StoreError> {
         return Ok(());
     }
     let buckets = match property("write.bucket.num") {
-        None => DEFAULT_BUCKETS,
+        None => None,
         Some(text) => text
             .trim()
             .parse()
             .ok()
             .filter(|n| (1..=MAX_BUCKETS).contains(n))
+            .map(Some)
             .ok_or_else(|| {
                 StoreError::Invalid(format!(
                     "write.bucket.num `{text}` is not a number in 1..{MAX_BUCKETS}"
@@ -424,10 +458,15 @@ fn check_key(table: &mut TableMeta) -> Result<(), StoreError> {
         }
         key.push(column.name.clone());
     }
-    if table.clustering.is_some() {
-        return Err(StoreError::Invalid(
-            "a table with a primary key cannot be CLUSTERED BY".to_owned(),
-        ));
+    let buckets = match table.clustering.take() {
+        None => buckets.unwrap_or(DEFAULT_BUCKETS),
+        Some(clustering) => key_buckets(&clustering, &key, buckets)?,
+    };
+    if buckets != DEFAULT_BUCKETS {
+        table
+            .properties
+            .entry("write.bucket.num".to_owned())
+            .or_insert_with(|| buckets.to_string());
     }
     table.primary_key = key;
     // PRIMARY KEY alone makes a Delta table too.
@@ -437,6 +476,35 @@ fn check_key(table: &mut TableMeta) -> Result<(), StoreError> {
         .insert("transactional".to_owned(), "true".to_owned());
     table.buckets = buckets;
     Ok(())
+}
+
+/// Buckets of a table with a primary key whose statement says CLUSTERED BY too, as the DDL does
+/// that clients write of such a table: it must say what the key says.
+fn key_buckets(
+    clustering: &Clustering,
+    key: &[String],
+    buckets: Option<u32>,
+) -> Result<u32, StoreError> {
+    let is_key = |names: &[&String]| {
+        names.len() == key.len() && names.iter().zip(key).all(|(a, b)| same_name(a, b))
+    };
+    let columns: Vec<&String> = clustering.columns.iter().collect();
+    let sort: Vec<&String> = clustering.sort.iter().map(|(name, _)| name).collect();
+    if clustering.range || !is_key(&columns) || !(sort.is_empty() || is_key(&sort)) {
+        return Err(StoreError::Invalid(
+            "a table with a primary key cannot be CLUSTERED BY other columns".to_owned(),
+        ));
+    }
+    let clustered = Some(clustering.buckets).filter(|n| *n > 0);
+    match (buckets, clustered) {
+        (Some(a), Some(b)) if a != b => Err(StoreError::Invalid(format!(
+            "write.bucket.num is {a}, CLUSTERED BY says {b} buckets"
+        ))),
+        (_, Some(n)) if n > MAX_BUCKETS => Err(StoreError::Invalid(format!(
+            "{n} buckets are more than {MAX_BUCKETS}"
+        ))),
+        (given, clustered) => Ok(given.or(clustered).unwrap_or(DEFAULT_BUCKETS)),
+    }
 }
 
 fn alter(table: &mut TableMeta, change: TableChange) -> Result<(), StoreError> {
@@ -481,9 +549,10 @@ fn alter(table: &mut TableMeta, change: TableChange) -> Result<(), StoreError> {
             nullable,
             place,
         } => {
+            let now = rename.clone().unwrap_or_else(|| name.clone());
             change_column(table, &name, rename, ty, comment, nullable)?;
             if let Some(place) = place {
-                move_column(table, &name, &place)?;
+                move_column(table, &now, &place)?;
             }
         }
         TableChange::Comment(comment) => table.comment = Some(comment),
@@ -546,9 +615,12 @@ fn change_column(
                 .iter_mut()
                 .find(|c| same_name(&c.name, name));
             let same_type = |column: &Column| ty.as_ref().is_none_or(|ty| *ty == column.ty);
+            let keeps_name = rename.as_ref().is_none_or(|new| same_name(new, name));
             return match column {
-                Some(column) if rename.is_none() && nullable.is_none() && same_type(column) => {
-                    column.comment = comment;
+                Some(column) if keeps_name && nullable.is_none() && same_type(column) => {
+                    if comment.is_some() {
+                        column.comment = comment;
+                    }
                     Ok(())
                 }
                 Some(_) => Err(StoreError::Invalid(format!(

@@ -1,6 +1,6 @@
 //! Where files lie, and the renames that bring committed ones to their place.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,18 @@ const PRIVATE: &str = ".longshore";
 const STAGED_PREFIX: &str = "staged-";
 
 pub(super) fn create(data_dir: &Path) -> Result<(), StoreError> {
+    let is_new = !data_dir.exists();
     for dir in [staging_dir(data_dir), retired_dir(data_dir)] {
         fs::create_dir_all(&dir)
             .map_err(|e| StoreError::io(format!("creating {}", dir.display()), e))?;
     }
-    Ok(())
+    let (staging, retired) = (staging_dir(data_dir), retired_dir(data_dir));
+    sync_above(data_dir, [staging.as_path(), retired.as_path()])?;
+    let above = data_dir.parent().filter(|dir| !dir.as_os_str().is_empty());
+    match above.filter(|_| is_new) {
+        Some(parent) => sync_dir(parent),
+        None => Ok(()),
+    }
 }
 
 /// The catalog database of a data directory.
@@ -75,8 +82,19 @@ pub(super) fn is_retired(path: &str) -> bool {
     path.starts_with(&retired_path(""))
 }
 
-/// Does one journaled rename. Done before (or superseded by a later one): nothing to do.
-pub(super) fn apply_move(data_dir: &Path, step: &FileMove) -> Result<(), StoreError> {
+/// Does journaled renames, in order. When this returns they are durable, and so are the
+/// directories made for them.
+pub(super) fn apply_moves(data_dir: &Path, steps: &[FileMove]) -> Result<(), StoreError> {
+    for step in steps {
+        apply_move(data_dir, step)?;
+    }
+    // Also above renames done before: the server may have been killed between rename and sync.
+    let targets: Vec<PathBuf> = steps.iter().map(|step| data_dir.join(&step.to)).collect();
+    sync_above(data_dir, targets.iter().map(PathBuf::as_path))
+}
+
+/// Does one rename. Done before (or superseded by a later one): nothing to do.
+fn apply_move(data_dir: &Path, step: &FileMove) -> Result<(), StoreError> {
     let from = data_dir.join(&step.from);
     let to = data_dir.join(&step.to);
     if !from.exists() {
@@ -86,11 +104,33 @@ pub(super) fn apply_move(data_dir: &Path, step: &FileMove) -> Result<(), StoreEr
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(failed)?;
     }
-    fs::rename(&from, &to).map_err(failed)?;
-    if let Some(parent) = to.parent() {
-        sync_dir(parent)?;
+    fs::rename(&from, &to).map_err(failed)
+}
+
+/// Syncs every directory on the way from the data directory to these paths, so that the entries of
+/// all of them are durable. One that another rename took away is left out.
+pub(super) fn sync_above<'a>(
+    data_dir: &Path,
+    paths: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), StoreError> {
+    for dir in dirs_above(data_dir, paths) {
+        if dir.exists() {
+            sync_dir(dir)?;
+        }
     }
     Ok(())
+}
+
+/// The directories that hold these paths, each once, the data directory first.
+fn dirs_above<'a>(
+    data_dir: &Path,
+    paths: impl IntoIterator<Item = &'a Path>,
+) -> BTreeSet<&'a Path> {
+    paths
+        .into_iter()
+        .flat_map(|path| path.ancestors().skip(1))
+        .filter(|dir| dir.starts_with(data_dir))
+        .collect()
 }
 
 pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
@@ -141,5 +181,53 @@ pub(super) fn staged_names(document: &Value) -> Vec<String> {
         Value::Array(items) => items.iter().flat_map(staged_names).collect(),
         Value::Object(entries) => entries.values().flat_map(staged_names).collect(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_partition_is_made_durable_in_every_directory_above_it() {
+        let paths = [
+            Path::new("/data/p/default/t/pt=a/h=1/x.parquet"),
+            Path::new("/data/p/default/t/pt=a/h=2/y.parquet"),
+            Path::new("/data/.longshore/retired/z.parquet"),
+        ];
+        let dirs: Vec<&str> = dirs_above(Path::new("/data"), paths)
+            .into_iter()
+            .filter_map(Path::to_str)
+            .collect();
+        assert_eq!(
+            dirs,
+            [
+                "/data",
+                "/data/.longshore",
+                "/data/.longshore/retired",
+                "/data/p",
+                "/data/p/default",
+                "/data/p/default/t",
+                "/data/p/default/t/pt=a",
+                "/data/p/default/t/pt=a/h=1",
+                "/data/p/default/t/pt=a/h=2",
+            ]
+        );
+    }
+
+    #[test]
+    fn renames_bring_their_directories_along() {
+        let dir = tempfile::tempdir().unwrap();
+        create(dir.path()).unwrap();
+        fs::write(dir.path().join(staged_path("a")), "rows").unwrap();
+        let steps = [
+            FileMove::new(staged_path("a"), "p/default/t/pt=a/a".to_owned()),
+            FileMove::new("p/default/t".to_owned(), "p/default/u".to_owned()),
+        ];
+        apply_moves(dir.path(), &steps).unwrap();
+        // As after a crash before the journal was emptied.
+        apply_moves(dir.path(), &steps).unwrap();
+        let moved = dir.path().join("p/default/u/pt=a/a");
+        assert_eq!(fs::read_to_string(moved).unwrap(), "rows");
     }
 }

@@ -41,7 +41,7 @@ pub use staging::{
     OPERATION_COLUMN, OPERATION_DELETE, OPERATION_UPSERT, StageKind, StagedFile, Stager,
     VALUE_COLUMNS,
 };
-pub use text::{json_value, value_text};
+pub use text::{json_value, preview_text, value_text};
 
 /// What a server does with committed rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -329,9 +329,7 @@ impl Store {
 
     fn recover(&self) -> Result<(), StoreError> {
         let moves = self.inner.database.moves()?;
-        for step in &moves {
-            layout::apply_move(&self.inner.data_dir, step)?;
-        }
+        layout::apply_moves(&self.inner.data_dir, &moves)?;
         self.inner
             .database
             .forget_moves(&moves.iter().map(|m| m.id).collect::<Vec<_>>())?;

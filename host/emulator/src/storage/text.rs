@@ -18,6 +18,25 @@ use crate::catalog::ColumnType;
 /// DATETIME and TIMESTAMP are shown in UTC, with as many fraction digits as are not zero. BINARY
 /// shows bytes outside printable ASCII as `=XX`. Containers are `[a, b]`, `{k:v}`, `{field:v}`.
 pub fn value_text(array: &dyn Array, ty: &ColumnType, row: usize) -> Option<String> {
+    text(array, ty, row, Datetimes::Exact)
+}
+
+/// As [`value_text`], but DATETIME in whole seconds, inside containers too: Python reads the old
+/// preview by the fixed format `%Y-%m-%d %H:%M:%S`.
+pub fn preview_text(array: &dyn Array, ty: &ColumnType, row: usize) -> Option<String> {
+    text(array, ty, row, Datetimes::Seconds)
+}
+
+/// How exactly DATETIME is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Datetimes {
+    /// To the millisecond.
+    Exact,
+    /// To the second.
+    Seconds,
+}
+
+fn text(array: &dyn Array, ty: &ColumnType, row: usize, datetimes: Datetimes) -> Option<String> {
     if array.is_null(row) {
         return None;
     }
@@ -50,7 +69,12 @@ pub fn value_text(array: &dyn Array, ty: &ColumnType, row: usize) -> Option<Stri
             let millis = array
                 .as_primitive_opt::<TimestampMillisecondType>()?
                 .value(row);
-            let nanos = u32::try_from(millis.rem_euclid(1000)).unwrap_or_default() * 1_000_000;
+            let nanos = match datetimes {
+                Datetimes::Exact => {
+                    u32::try_from(millis.rem_euclid(1000)).unwrap_or_default() * 1_000_000
+                }
+                Datetimes::Seconds => 0,
+            };
             instant_text(millis.div_euclid(1000), nanos)
         }
         ColumnType::Timestamp | ColumnType::TimestampNtz => {
@@ -73,7 +97,7 @@ pub fn value_text(array: &dyn Array, ty: &ColumnType, row: usize) -> Option<Stri
         ColumnType::Array(element) => {
             let values = array.as_list_opt::<i32>()?.value(row);
             let items: Vec<String> = (0..values.len())
-                .map(|i| nested_text(values.as_ref(), element, i))
+                .map(|i| nested_text(values.as_ref(), element, i, datetimes))
                 .collect();
             format!("[{}]", items.join(", "))
         }
@@ -84,8 +108,8 @@ pub fn value_text(array: &dyn Array, ty: &ColumnType, row: usize) -> Option<Stri
                 .map(|i| {
                     format!(
                         "{}:{}",
-                        nested_text(keys.as_ref(), key, i),
-                        nested_text(values.as_ref(), value, i)
+                        nested_text(keys.as_ref(), key, i, datetimes),
+                        nested_text(values.as_ref(), value, i, datetimes)
                     )
                 })
                 .collect();
@@ -96,7 +120,10 @@ pub fn value_text(array: &dyn Array, ty: &ColumnType, row: usize) -> Option<Stri
                 .iter()
                 .zip(array.as_struct_opt()?.columns())
                 .map(|((name, ty), column)| {
-                    format!("{name}:{}", nested_text(column.as_ref(), ty, row))
+                    format!(
+                        "{name}:{}",
+                        nested_text(column.as_ref(), ty, row, datetimes)
+                    )
                 })
                 .collect();
             format!("{{{}}}", items.join(", "))
@@ -105,8 +132,8 @@ pub fn value_text(array: &dyn Array, ty: &ColumnType, row: usize) -> Option<Stri
 }
 
 /// A value inside a container: text in double quotes, NULL as `\\N`.
-fn nested_text(array: &dyn Array, ty: &ColumnType, row: usize) -> String {
-    let Some(text) = value_text(array, ty, row) else {
+fn nested_text(array: &dyn Array, ty: &ColumnType, row: usize, datetimes: Datetimes) -> String {
+    let Some(text) = text(array, ty, row, datetimes) else {
         return "\\N".to_owned();
     };
     match ty {

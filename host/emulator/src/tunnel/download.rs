@@ -17,8 +17,10 @@ use super::{
 use crate::{
     catalog::{Column, PartitionSpec, StoreError, TableMeta},
     server::{ApiError, AppState},
-    storage::Snapshot,
-    wire::{ArrowStreamWriter, Compression, RecordStreamWriter, TimestampForm, WireColumn},
+    storage::{Snapshot, Store},
+    wire::{
+        ArrowStreamWriter, Compression, DecimalForm, RecordStreamWriter, TimestampForm, WireColumn,
+    },
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,25 +68,48 @@ pub(super) async fn create(app: &AppState, request: TunnelRequest) -> Result<Res
             stored,
             app.options().session_lifetime,
         )?;
-        Ok(describe::json_answer(&session_json(&Open {
-            session,
-            document,
-        })))
+        let status = session.status.clone();
+        let open = Open { session, document };
+        Ok(describe::json_answer(&session_json(&open, &status)))
     })
     .await
 }
 
 /// `GET ?downloadid`
+///
+/// Python takes up the session of an earlier reader as long as its status is normal, and would read
+/// the rows of then: once the table has changed the session counts as expired, upon which it makes
+/// a new one. Whoever is in the middle of reading goes on with the rows of the session.
 pub(super) async fn status(app: &AppState, request: TunnelRequest) -> Result<Response, ApiError> {
     let (app, wanted) = (app.clone(), RequestedSession::new(&request, "downloadid"));
+    let unchecked = request.query.flag("disable_modified_check");
     blocking(move || {
-        Ok(describe::json_answer(&session_json(&session::open::<
-            Download,
-        >(
-            &app, &wanted
-        )?)))
+        let open = session::open::<Download>(&app, &wanted)?;
+        let Download {
+            snapshot,
+            partition,
+            ..
+        } = &open.document;
+        let status = if unchecked || is_current(app.store(), snapshot, partition.as_ref())? {
+            open.session.status.clone()
+        } else {
+            "expired".to_owned()
+        };
+        Ok(describe::json_answer(&session_json(&open, &status)))
     })
     .await
+}
+
+/// True when a new session would read the same rows in the same columns.
+fn is_current(
+    store: &Store,
+    snapshot: &Snapshot,
+    partition: Option<&PartitionSpec>,
+) -> Result<bool, StoreError> {
+    let now = store.snapshot(&snapshot.table, partition)?;
+    Ok(now.files == snapshot.files
+        && now.table.columns == snapshot.table.columns
+        && now.table.partition_columns == snapshot.table.partition_columns)
 }
 
 /// `GET ?data&downloadid&rowrange[&columns][&arrow]`
@@ -121,6 +146,7 @@ pub(super) struct AnswerForm {
     arrow: bool,
     metrics: bool,
     timestamps: TimestampForm,
+    decimals: DecimalForm,
 }
 
 impl AnswerForm {
@@ -131,6 +157,7 @@ impl AnswerForm {
             arrow: request.query.has("arrow"),
             metrics: request.version() >= 6,
             timestamps,
+            decimals: request.decimals(),
         }
     }
 }
@@ -145,7 +172,8 @@ pub(super) fn write_rows(
     let costs = Costs::start();
     let columns: Vec<WireColumn> = columns.iter().map(WireColumn::from).collect();
     if form.arrow {
-        let mut writer = ArrowStreamWriter::new(sink, columns, form.timestamps);
+        let mut writer =
+            ArrowStreamWriter::new(sink, columns, form.timestamps).decimals(form.decimals);
         for batch in rows {
             writer.write_batch(&batch?)?;
         }
@@ -209,11 +237,11 @@ pub(super) fn row_range(request: &TunnelRequest) -> Result<Range<u64>, ApiError>
     }
 }
 
-fn session_json(open: &Open<Download>) -> Value {
+fn session_json(open: &Open<Download>, status: &str) -> Value {
     let Open { session, document } = open;
     json!({
         "DownloadID": session.id,
-        "Status": session.status,
+        "Status": status,
         "RecordCount": document.snapshot.rows(),
         "Schema": describe::schema(&document.snapshot.table),
         "QuotaName": document.quota,

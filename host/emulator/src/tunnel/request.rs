@@ -7,7 +7,11 @@ use axum::{body::Body, extract::Request};
 use http::{HeaderMap, Method, header};
 use percent_encoding::percent_decode_str;
 
-use crate::{catalog::PartitionSpec, catalog::TableMeta, server::ApiError, wire::Compression};
+use crate::{
+    catalog::{PartitionSpec, TableMeta},
+    server::ApiError,
+    wire::{Compression, DecimalForm},
+};
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +148,22 @@ impl TunnelRequest {
         self.header("x-odps-tunnel-version")
             .and_then(|text| text.parse().ok())
             .unwrap_or(6)
+    }
+
+    /// How the client carries DECIMAL without precision in Arrow streams: Python gives it 54 digits,
+    /// which take 256 bits, the others at most 38 in 128 bits.
+    pub(super) fn decimals(&self) -> DecimalForm {
+        let agent = self.header("user-agent").unwrap_or_default();
+        if agent.to_ascii_lowercase().contains("pyodps") {
+            DecimalForm::Wide
+        } else {
+            DecimalForm::Narrow
+        }
+    }
+
+    /// Set when the body is an Arrow stream.
+    pub(super) fn arrow(&self) -> Option<DecimalForm> {
+        self.query.has("arrow").then(|| self.decimals())
     }
 
     /// How the body is compressed.

@@ -191,7 +191,7 @@ pub(super) async fn write(
             &stream.table,
             body,
             encoding,
-            request.query.has("arrow"),
+            request.arrow(),
             &mut costs,
         )?;
         let start = Instant::now();

@@ -20,7 +20,7 @@ use crate::{
     catalog::{PartitionSpec, StoreError, TableMeta, now_ms},
     server::{ApiError, AppState},
     storage::{StageKind, StagedFile},
-    wire::{ArrowStreamReader, Compression, RecordStreamReader, WireColumn},
+    wire::{ArrowStreamReader, Compression, DecimalForm, RecordStreamReader, WireColumn},
 };
 
 /// Blocks of one session.
@@ -121,7 +121,7 @@ pub(super) async fn write_block(
     }
     let (encoding, arrow, version) = (
         request.content_encoding()?,
-        request.query.has("arrow"),
+        request.arrow(),
         request.version(),
     );
     let app = app.clone();
@@ -209,13 +209,13 @@ pub(super) async fn commit(app: &AppState, request: TunnelRequest) -> Result<Res
     .await
 }
 
-/// Decodes a body of append rows into a staged file.
+/// Decodes a body of append rows, records or Arrow, into a staged file.
 pub(super) fn stage_append(
     app: &AppState,
     table: &TableMeta,
     body: IncomingBody,
     encoding: Option<Compression>,
-    arrow: bool,
+    arrow: Option<DecimalForm>,
     costs: &mut Costs,
 ) -> Result<StagedFile, ApiError> {
     let columns: Vec<WireColumn> = table.columns.iter().map(WireColumn::from).collect();
@@ -230,8 +230,9 @@ pub(super) fn stage_append(
         costs.disk += start.elapsed();
         Ok(())
     };
-    if arrow {
-        let mut stream = ArrowStreamReader::new(reader, columns).field_limit(field_limit);
+    if let Some(decimals) = arrow {
+        let stream = ArrowStreamReader::new(reader, columns).field_limit(field_limit);
+        let mut stream = stream.decimals(decimals);
         while let Some(batch) = stream.next_batch()? {
             write(&batch)?;
         }

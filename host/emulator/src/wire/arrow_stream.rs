@@ -16,7 +16,7 @@ use arrow_schema::SchemaRef;
 
 use super::{
     WireColumn, WireError, WireErrorKind,
-    arrow_values::{TimestampForm, check_values, from_wire},
+    arrow_values::{DecimalForm, TimestampForm, check_values, from_wire},
     column::MAX_FIELD_BYTES,
 };
 
@@ -31,6 +31,7 @@ pub struct ArrowStreamReader<R> {
     columns: Vec<WireColumn>,
     wire_schema: SchemaRef,
     schema: SchemaRef,
+    decimals: DecimalForm,
     rows: u64,
     field_limit: usize,
 }
@@ -45,6 +46,7 @@ impl<R: Read> ArrowStreamReader<R> {
             columns,
             wire_schema,
             schema,
+            decimals: DecimalForm::Narrow,
             rows: 0,
             field_limit: MAX_FIELD_BYTES,
         }
@@ -55,6 +57,16 @@ impl<R: Read> ArrowStreamReader<R> {
     pub fn field_limit(self, bytes: usize) -> Self {
         Self {
             field_limit: bytes,
+            ..self
+        }
+    }
+
+    /// Sets the form of DECIMAL without precision (narrow unless set).
+    #[must_use]
+    pub fn decimals(self, decimals: DecimalForm) -> Self {
+        Self {
+            wire_schema: TimestampForm::Nanoseconds.schema_with(&self.columns, decimals),
+            decimals,
             ..self
         }
     }
@@ -126,7 +138,9 @@ impl<R: Read> ArrowStreamReader<R> {
                 return Err(WireError::malformed("it is NOT NULL but has NULLs").at(place()));
             }
             check_values(&column.ty, array, self.field_limit).map_err(|error| error.at(place()))?;
-            arrays.push(from_wire(&column.ty, array).map_err(|error| error.at(place()))?);
+            arrays.push(
+                from_wire(&column.ty, array, self.decimals).map_err(|error| error.at(place()))?,
+            );
         }
         self.rows += batch.num_rows() as u64;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
@@ -278,6 +292,7 @@ pub struct ArrowStreamWriter<W> {
     columns: Vec<WireColumn>,
     schema: SchemaRef,
     form: TimestampForm,
+    decimals: DecimalForm,
     chunk: Vec<u8>,
     total: u32,
     started: bool,
@@ -293,10 +308,21 @@ impl<W: Write> ArrowStreamWriter<W> {
             columns,
             schema,
             form,
+            decimals: DecimalForm::Narrow,
             chunk: Vec::with_capacity(CHUNK_BYTES),
             total: 0,
             started: false,
             tracker: DictionaryTracker::new(false),
+        }
+    }
+
+    /// Sets the form of DECIMAL without precision (narrow unless set), before the first batch.
+    #[must_use]
+    pub fn decimals(self, decimals: DecimalForm) -> Self {
+        Self {
+            schema: self.form.schema_with(&self.columns, decimals),
+            decimals,
+            ..self
         }
     }
 
@@ -307,7 +333,7 @@ impl<W: Write> ArrowStreamWriter<W> {
     pub fn write_batch(&mut self, batch: &RecordBatch) -> Result<(), WireError> {
         let mut arrays = Vec::with_capacity(batch.num_columns());
         for (column, array) in self.columns.iter().zip(batch.columns()) {
-            let array = self.form.array(&column.ty, array);
+            let array = self.form.array_with(&column.ty, array, self.decimals);
             arrays.push(array.map_err(|error| error.at(format_args!("column {}", column.name)))?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

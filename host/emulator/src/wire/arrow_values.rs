@@ -6,6 +6,7 @@ use arrow_array::{
     Array as _, ArrayRef, Int32Array, Int64Array, ListArray, MapArray, StructArray,
     TimestampNanosecondArray, cast::AsArray as _, types,
 };
+use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use super::{
@@ -24,45 +25,74 @@ pub enum TimestampForm {
     SecondsNanos,
 }
 
+/// The Arrow type in which a client carries DECIMAL without precision. Nothing in a stream tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DecimalForm {
+    /// 128 bits, as the store has it.
+    #[default]
+    Narrow,
+    /// 256 bits with 54 digits: Python.
+    Wide,
+}
+
+/// The type of [`DecimalForm::Wide`].
+const WIDE_DECIMAL: DataType = DataType::Decimal256(54, 18);
+
 impl TimestampForm {
     fn keeps(self, ty: &ColumnType) -> bool {
         self == TimestampForm::SecondsNanos
             && matches!(ty, ColumnType::Timestamp | ColumnType::TimestampNtz)
     }
 
-    /// The Arrow schema of answers with these columns.
+    /// The Arrow schema of answers with these columns, narrow decimals.
     pub fn schema(self, columns: &[WireColumn]) -> SchemaRef {
+        self.schema_with(columns, DecimalForm::Narrow)
+    }
+
+    pub(super) fn schema_with(self, columns: &[WireColumn], decimals: DecimalForm) -> SchemaRef {
         let field = |column: &WireColumn| {
             let ty = if self.keeps(&column.ty) {
                 column.ty.arrow_type()
             } else {
-                wire_arrow_type(&column.ty)
+                wire_arrow_type(&column.ty, decimals)
             };
             Field::new(column.name.as_str(), ty, true)
         };
         Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
     }
 
-    /// Turns a column from the store's form into that of an answer; CHAR is padded with blanks.
+    /// Turns a column from the store's form into that of an answer with narrow decimals; CHAR is
+    /// padded with blanks.
     ///
     /// # Errors
     /// A timestamp that does not fit 64-bit nanoseconds.
     pub fn array(self, ty: &ColumnType, array: &ArrayRef) -> Result<ArrayRef, WireError> {
+        self.array_with(ty, array, DecimalForm::Narrow)
+    }
+
+    pub(super) fn array_with(
+        self,
+        ty: &ColumnType,
+        array: &ArrayRef,
+        decimals: DecimalForm,
+    ) -> Result<ArrayRef, WireError> {
         let array = pad_chars(ty, array);
         if self.keeps(ty) {
             Ok(array)
         } else {
-            to_wire(ty, &array)
+            to_wire(ty, &array, decimals)
         }
     }
 }
 
-/// The Arrow type in the tunnel, which differs from the store's for timestamps only.
-fn wire_arrow_type(ty: &ColumnType) -> DataType {
+/// The Arrow type in the tunnel, which differs from the store's for timestamps and wide decimals.
+fn wire_arrow_type(ty: &ColumnType, decimals: DecimalForm) -> DataType {
+    let wire_arrow_type = |ty: &ColumnType| wire_arrow_type(ty, decimals);
     match ty {
         ColumnType::Timestamp | ColumnType::TimestampNtz => {
             DataType::Timestamp(TimeUnit::Nanosecond, None)
         }
+        ColumnType::LegacyDecimal if decimals == DecimalForm::Wide => WIDE_DECIMAL,
         ColumnType::Array(element) => DataType::List(Arc::new(Field::new(
             "element",
             wire_arrow_type(element),
@@ -88,9 +118,12 @@ fn wire_arrow_type(ty: &ColumnType) -> DataType {
     }
 }
 
-fn holds_timestamps(ty: &ColumnType) -> bool {
-    holds(ty, &|ty| {
-        matches!(ty, ColumnType::Timestamp | ColumnType::TimestampNtz)
+/// True when a value, or one inside it, has another form in the tunnel.
+fn differs(ty: &ColumnType, decimals: DecimalForm) -> bool {
+    holds(ty, &|ty| match ty {
+        ColumnType::Timestamp | ColumnType::TimestampNtz => true,
+        ColumnType::LegacyDecimal => decimals == DecimalForm::Wide,
+        _ => false,
     })
 }
 
@@ -104,11 +137,18 @@ fn holds(ty: &ColumnType, wanted: &dyn Fn(&ColumnType) -> bool) -> bool {
         }
 }
 
-pub(super) fn from_wire(ty: &ColumnType, array: &ArrayRef) -> Result<ArrayRef, WireError> {
-    if !holds_timestamps(ty) {
+pub(super) fn from_wire(
+    ty: &ColumnType,
+    array: &ArrayRef,
+    decimals: DecimalForm,
+) -> Result<ArrayRef, WireError> {
+    if !differs(ty, decimals) {
         return Ok(Arc::clone(array));
     }
-    map_leaves(ty, array, &ty.arrow_type(), &|_, array| {
+    map_leaves(ty, array, &ty.arrow_type(), &|ty, array| {
+        if *ty == ColumnType::LegacyDecimal {
+            return decimal(array, &ty.arrow_type());
+        }
         let nanos = array
             .as_primitive_opt::<types::TimestampNanosecondType>()
             .ok_or_else(|| unexpected(array))?;
@@ -131,11 +171,18 @@ pub(super) fn from_wire(ty: &ColumnType, array: &ArrayRef) -> Result<ArrayRef, W
     })
 }
 
-fn to_wire(ty: &ColumnType, array: &ArrayRef) -> Result<ArrayRef, WireError> {
-    if !holds_timestamps(ty) {
+fn to_wire(
+    ty: &ColumnType,
+    array: &ArrayRef,
+    decimals: DecimalForm,
+) -> Result<ArrayRef, WireError> {
+    if !differs(ty, decimals) {
         return Ok(Arc::clone(array));
     }
-    map_leaves(ty, array, &wire_arrow_type(ty), &|_, array| {
+    map_leaves(ty, array, &wire_arrow_type(ty, decimals), &|ty, array| {
+        if *ty == ColumnType::LegacyDecimal {
+            return decimal(array, &wire_arrow_type(ty, decimals));
+        }
         let both = array.as_struct_opt().ok_or_else(|| unexpected(array))?;
         let [seconds, rest] = both.columns() else {
             return Err(unexpected(array));
@@ -167,6 +214,17 @@ fn to_wire(ty: &ColumnType, array: &ArrayRef) -> Result<ArrayRef, WireError> {
     })
 }
 
+/// A decimal in more or fewer bits, with the same scale.
+fn decimal(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, WireError> {
+    let strict = CastOptions {
+        safe: false,
+        ..Default::default()
+    };
+    cast_with_options(array, to, &strict).map_err(|error| {
+        WireError::malformed(format!("a DECIMAL has more than 38 digits: {error}"))
+    })
+}
+
 /// CHAR values are padded with blanks when they are read.
 fn pad_chars(ty: &ColumnType, array: &ArrayRef) -> ArrayRef {
     match (ty, array.as_string_opt::<i32>()) {
@@ -184,7 +242,7 @@ fn pad_chars(ty: &ColumnType, array: &ArrayRef) -> ArrayRef {
 
 type Leaf<'a> = &'a dyn Fn(&ColumnType, &ArrayRef) -> Result<ArrayRef, WireError>;
 
-/// Rebuilds a column with its timestamps changed, wherever they are inside.
+/// Rebuilds a column with its timestamps and old decimals changed, wherever they are inside.
 fn map_leaves(
     ty: &ColumnType,
     array: &ArrayRef,
@@ -192,7 +250,9 @@ fn map_leaves(
     leaf: Leaf<'_>,
 ) -> Result<ArrayRef, WireError> {
     match (ty, target) {
-        (ColumnType::Timestamp | ColumnType::TimestampNtz, _) => leaf(ty, array),
+        (ColumnType::Timestamp | ColumnType::TimestampNtz | ColumnType::LegacyDecimal, _) => {
+            leaf(ty, array)
+        }
         (ColumnType::Array(element), DataType::List(field)) => {
             let list = array
                 .as_list_opt::<i32>()

@@ -18,7 +18,7 @@ mod field;
 mod upsert;
 
 pub use arrow_stream::{ArrowStreamReader, ArrowStreamWriter};
-pub use arrow_values::TimestampForm;
+pub use arrow_values::{DecimalForm, TimestampForm};
 pub use bucket::{BucketHasher, HasherKind};
 pub use compression::{BodyReader, BodyWriter, Compression};
 pub use decode::{RecordStreamReader, STREAM_BATCH_ROWS};

@@ -21,7 +21,10 @@ use longshore_emulator::{Auth, Mode, Server, ServerConfig};
 pub struct Answer {
     pub status: StatusCode,
     pub headers: http::HeaderMap,
+    /// The body as text; other bytes are replaced.
     pub body: String,
+    /// The body as it came.
+    pub bytes: Bytes,
 }
 
 pub async fn start(data_dir: &Path) -> Server {
@@ -36,52 +39,96 @@ pub async fn start(data_dir: &Path) -> Server {
 }
 
 pub async fn call(server: &Server, method: Method, path: &str, body: &str) -> Answer {
+    send(server, method, path, &[], body.as_bytes().to_vec()).await
+}
+
+/// A request with these headers besides those of the connection.
+pub async fn send(
+    server: &Server,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Answer {
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(method)
-        .uri(format!("http://{}{path}", server.addr()))
-        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
-        .unwrap();
-    let response = client.request(request).await.unwrap();
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
+        .uri(format!("http://{}{path}", server.addr()));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(body.into())).unwrap();
+    let (parts, body) = client.request(request).await.unwrap().into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
     Answer {
         status: parts.status,
         headers: parts.headers,
-        body: String::from_utf8(body.to_vec()).unwrap(),
+        body: String::from_utf8_lossy(&bytes).into_owned(),
+        bytes,
     }
 }
 
-/// A request signed with the older scheme and a security token.
-pub async fn signed(
-    server: &Server,
-    method: &str,
-    path: &str,
-    (id, key): (&str, &str),
-    date: chrono::DateTime<chrono::Utc>,
-) -> Answer {
-    use hmac::{KeyInit, Mac};
-    let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    let resource = path.strip_prefix("/api").unwrap_or(path);
-    let mut mac = hmac::Hmac::<sha1::Sha1>::new_from_slice(key.as_bytes()).unwrap();
-    mac.update(format!("{method}\n\n\n{date}\n{resource}").as_bytes());
-    let mac = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
-    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("http://{}{path}", server.addr()))
-        .header("date", date)
-        .header("authorization", format!("ODPS {id}:{mac}"))
-        .header("authorization-sts-token", "token")
-        .body(Full::new(Bytes::new()))
-        .unwrap();
-    let (parts, body) = client.request(request).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: String::from_utf8(body.to_vec()).unwrap(),
+/// How a request is signed.
+#[derive(Clone, Copy)]
+pub struct Signer<'a> {
+    pub id: &'a str,
+    pub key: &'a str,
+    /// Sent along when it is there.
+    pub token: Option<&'a str>,
+    /// Signs with the newer scheme, whose key holds date and region.
+    pub region: Option<&'a str>,
+    pub date: chrono::DateTime<chrono::Utc>,
+}
+
+impl<'a> Signer<'a> {
+    /// The older scheme, now, without a token.
+    pub fn new(id: &'a str, key: &'a str) -> Self {
+        Self {
+            id,
+            key,
+            token: None,
+            region: None,
+            date: chrono::Utc::now(),
+        }
     }
+}
+
+/// A signed request.
+pub async fn signed(server: &Server, method: &str, path: &str, signer: Signer<'_>) -> Answer {
+    let date = signer.date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let resource = path.strip_prefix("/api").unwrap_or(path);
+    let text = format!("{method}\n\n\n{date}\n{resource}");
+    let (who, key) = match signer.region {
+        None => (signer.id.to_owned(), signer.key.as_bytes().to_vec()),
+        Some(region) => {
+            let day = signer.date.format("%Y%m%d").to_string();
+            let parts = [day.as_str(), region, "odps", "aliyun_v4_request"];
+            let first = format!("aliyun_v4{}", signer.key).into_bytes();
+            let key = parts.iter().fold(first, |key, part| sha256(&key, part));
+            (format!("{}/{}", signer.id, parts.join("/")), key)
+        }
+    };
+    let mac = base64::engine::general_purpose::STANDARD.encode(sha1(&key, &text));
+    let authorization = format!("ODPS {who}:{mac}");
+    let mut headers = vec![("date", date.as_str()), ("authorization", &authorization)];
+    if let Some(token) = signer.token {
+        headers.push(("authorization-sts-token", token));
+    }
+    send(server, method.parse().unwrap(), path, &headers, Vec::new()).await
+}
+
+fn sha1(key: &[u8], text: &str) -> Vec<u8> {
+    use hmac::{KeyInit, Mac};
+    let mut mac = hmac::Hmac::<sha1::Sha1>::new_from_slice(key).unwrap();
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn sha256(key: &[u8], text: &str) -> Vec<u8> {
+    use hmac::{KeyInit, Mac};
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
 }
 
 pub async fn get(server: &Server, path: &str) -> Answer {

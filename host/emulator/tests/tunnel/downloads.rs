@@ -130,3 +130,35 @@ async fn downloads_give_ranges_columns_and_encodings() {
     );
     peer.server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_session_of_before_a_change_counts_as_expired() {
+    let dir = tempfile::tempdir().unwrap();
+    let peer = Peer::start(dir.path()).await;
+    peer.create_table("t", spec(false, false));
+    let append = async |id: i64| {
+        let created = peer.post("/projects/p/tables/t?uploads").await.json();
+        let base = format!(
+            "/projects/p/tables/t?uploadid={}",
+            created["UploadID"].as_str().unwrap()
+        );
+        let body = records(&[(id, Some("x"))]);
+        peer.put(&format!("{base}&blockid=0"), body).await.ok();
+        peer.post(&base).await.ok();
+    };
+    append(1).await;
+    let created = peer.post("/projects/p/tables/t?downloads").await.json();
+    let id = created["DownloadID"].as_str().unwrap();
+    let session = format!("/projects/p/tables/t?downloadid={id}");
+    let status = async |path: &str| peer.get(path).await.json()["Status"].clone();
+    assert_eq!(status(&session).await, "normal");
+    append(2).await;
+    assert_eq!(status(&session).await, "expired");
+    let unchecked = format!("{session}&disable_modified_check=true");
+    assert_eq!(status(&unchecked).await, "normal");
+    // A reader that is under way keeps its rows, a new one sees the new ones.
+    let data = format!("/projects/p/tables/t?data&downloadid={id}&rowrange=(0,9)");
+    assert_eq!(read_rows(&peer.get(&data).await.ok().body), ["1:x"]);
+    assert_eq!(peer.rows("t", "").await, ["1:x", "2:x"]);
+    peer.server.shutdown().await;
+}
