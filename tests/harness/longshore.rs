@@ -16,12 +16,14 @@ pub fn workspace() -> PathBuf {
 /// # Errors
 /// When it is not there, with the command that builds it.
 pub fn binary() -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let path = test
-        .parent()
-        .and_then(Path::parent)
-        .context("a test binary lies in target/PROFILE/deps")?
-        .join("longshore");
+    let program = std::env::current_exe()?;
+    let directory = program.parent().context("a program lies in a directory")?;
+    // Tests lie in target/PROFILE/deps, the benchmark beside the binary.
+    let profile = match directory.file_name() {
+        Some(name) if name == "deps" => directory.parent().unwrap_or(directory),
+        _ => directory,
+    };
+    let path = profile.join("longshore");
     if !path.is_file() {
         bail!(
             "{} does not exist; run `cargo xtask test`, or `cargo xtask build` first",

@@ -76,7 +76,16 @@ impl Project {
 
     /// A program of the release profile.
     pub(crate) fn release_program(&self, name: &str) -> PathBuf {
-        self.target("release")
+        self.program("release", name)
+    }
+
+    /// A native program built with the component's profile.
+    pub(crate) fn component_program(&self, name: &str) -> PathBuf {
+        self.program("component", name)
+    }
+
+    fn program(&self, directory: &str, name: &str) -> PathBuf {
+        self.target(directory)
             .join(name)
             .with_extension(env::consts::EXE_EXTENSION)
     }

@@ -9,8 +9,12 @@ use anyhow::{Context, Result};
 
 use crate::component::{self, Options};
 use crate::project::Project;
+use crate::read_back::{read_back, serve_command};
 use crate::steps::{Step, heading};
 use crate::toolchain::TARGET;
+
+/// Guests of the runtime's tests, a workspace of their own.
+const TEST_GUESTS: &str = "host/runtime/tests/guests/Cargo.toml";
 
 /// Component, then host.
 pub(crate) fn build(project: &Project, options: &Options) -> Result<()> {
@@ -28,11 +32,9 @@ pub(crate) fn demo(project: &Project, options: &Options) -> Result<()> {
     copy_quickstart(project, &directory)?;
     let longshore = project.binary();
     let path = |name: &str| project.shown(&directory.join(name));
-    let (changes, flights, data) = (
-        path("pipeline.yaml"),
-        path("flights.yaml"),
-        path(".longshore/local"),
-    );
+    let (changes, flights) = (path("pipeline.yaml"), path("flights.yaml"));
+    let data_directory = directory.join(".longshore/local");
+    let data = project.shown(&data_directory);
     for args in [
         &["run", changes.as_str()][..],
         &["run", flights.as_str()],
@@ -40,6 +42,7 @@ pub(crate) fn demo(project: &Project, options: &Options) -> Result<()> {
     ] {
         Step::program(project, longshore.as_os_str(), args).run()?;
     }
+    read_back(project, &directory, &data_directory)?;
     heading(&format!(
         "demo finished in {:.0} s",
         start.elapsed().as_secs_f64()
@@ -48,21 +51,20 @@ pub(crate) fn demo(project: &Project, options: &Options) -> Result<()> {
         "    look closer: {} local show TABLE --data {data}",
         project.shown(&longshore)
     );
+    eprintln!(
+        "    serve it to your own scripts: {}",
+        serve_command(project, &data_directory)
+    );
     Ok(())
 }
 
-/// Everything that has to hold. Without `conformance` the official clients are left out.
-pub(crate) fn test(project: &Project, conformance: bool) -> Result<()> {
-    /// The module of `tests/` that runs the official clients; they need Python and Java.
-    const CONFORMANCE: &str = "conformance::";
+/// Everything that has to hold.
+pub(crate) fn test(project: &Project) -> Result<()> {
     let start = Instant::now();
     lint(project)?;
     // One invocation for everything, the binary included: what is built apart gets other features
     // of the shared dependencies, and those would be compiled twice.
-    let mut args = vec!["test", "--release", "--workspace", "--no-fail-fast"];
-    if !conformance {
-        args.extend(["--", "--skip", CONFORMANCE]);
-    }
+    let args = ["test", "--release", "--workspace", "--no-fail-fast"];
     Step::cargo(project, &args).with_component(project).run()?;
     heading(&format!(
         "all tests passed in {:.0} s",
@@ -74,6 +76,7 @@ pub(crate) fn test(project: &Project, conformance: bool) -> Result<()> {
 /// Formatting and lints.
 pub(crate) fn lint(project: &Project) -> Result<()> {
     Step::cargo(project, &["fmt", "--all", "--check"]).run()?;
+    Step::cargo(project, &["fmt", "--manifest-path", TEST_GUESTS, "--check"]).run()?;
     // The host does not compile without a component to embed.
     component::build(project, &Options::default())?;
     let deny = ["--", "-D", "warnings"];
@@ -91,20 +94,46 @@ pub(crate) fn lint(project: &Project) -> Result<()> {
         "--target",
         TARGET,
     ];
-    Step::cargo(project, &[&guest[..], &deny].concat()).run()
+    Step::cargo(project, &[&guest[..], &deny].concat()).run()?;
+    // Where and how the tests build them, so that the dependencies compile once.
+    let target = project.target("guests");
+    let target = project.shown(&target);
+    let guests = [
+        "clippy",
+        "--manifest-path",
+        TEST_GUESTS,
+        "--locked",
+        "--release",
+        "--target",
+        TARGET,
+        "--target-dir",
+        &target,
+    ];
+    Step::cargo(project, &[&guests[..], &deny].concat()).run()
 }
 
 /// Measurements: parts of the core, the same code native and as WebAssembly, and whole runs.
 pub(crate) fn bench(project: &Project, args: &[String]) -> Result<()> {
     component::build(project, &Options::default())?;
     let module = component::core_module(project, "longshore-bench-guest")?;
-    // Selected together, the packages resolve the features that the tests have: nothing heavy is built twice.
+    // Compared with WebAssembly is native code of the same profile.
+    let native = [
+        "build",
+        "--package",
+        "longshore-bench-guest",
+        "--bins",
+        "--profile",
+        "component",
+    ];
+    Step::cargo(project, &native).run()?;
+    // The whole workspace resolves the features that the tests have: nothing heavy is built twice.
     let programs = [
         "build",
         "--release",
-        "--package",
+        "--workspace",
+        "--bin",
         "longshore",
-        "--package",
+        "--bin",
         "longshore-bench",
     ];
     Step::cargo(project, &programs)
@@ -116,21 +145,19 @@ pub(crate) fn bench(project: &Project, args: &[String]) -> Result<()> {
         core.extend(args.iter().map(String::as_str));
     }
     Step::cargo(project, &core).with_component(project).run()?;
-    let module = project.shown(&module);
     let measure = project.release_program("longshore-bench");
-    Step::program(
-        project,
-        measure.as_os_str(),
-        &["module", "--module", &module],
-    )
-    .run()?;
+    let module = project.shown(&module);
+    let native = project.shown(&project.component_program("longshore-bench-native"));
+    let compare = ["module", "--module", &module, "--native", &native];
+    Step::program(project, measure.as_os_str(), &compare).run()?;
     Step::program(project, measure.as_os_str(), &["whole"]).run()
 }
 
+/// From the whole workspace, not as a package by itself: that resolves other features of what it
+/// shares with the tests, and DataFusion would be compiled once for the demo and again for the tests.
 fn build_host(project: &Project) -> Result<()> {
-    Step::cargo(project, &["build", "--release", "--package", "longshore"])
-        .with_component(project)
-        .run()
+    let args = ["build", "--release", "--workspace", "--bin", "longshore"];
+    Step::cargo(project, &args).with_component(project).run()
 }
 
 /// A fresh copy, so that every demo starts at the beginning and the checkout stays clean.

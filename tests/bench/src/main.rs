@@ -27,6 +27,9 @@ enum What {
         /// The bench module, as `cargo xtask bench` builds it.
         #[arg(long)]
         module: PathBuf,
+        /// The same code as a native program.
+        #[arg(long)]
+        native: PathBuf,
     },
     /// `longshore run` from Parquet into a local server that checks and discards.
     Whole {
@@ -48,7 +51,7 @@ enum What {
 
 fn main() -> Result<()> {
     match Arguments::parse().what {
-        What::Module { module } => module::compare(&module),
+        What::Module { module, native } => module::compare(&module, &native),
         What::Whole { rows, runs } => whole::measure(rows, runs),
         What::Measure { command } => whole::measure_child(&command),
     }

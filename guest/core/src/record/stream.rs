@@ -1,7 +1,7 @@
 //! A record stream that grows row by row.
 
 use super::cell::Refused;
-use super::wire::{ChecksumInput, Head, Wire, push_varint, push_word, short_varint, zig_zag};
+use super::wire::{ChecksumInput, Head, Wire, Word, push_varint, short_varint, zig_zag};
 use crate::checksum;
 use crate::compress::{CompressionError, Compressor};
 
@@ -93,7 +93,7 @@ impl RecordStream {
 
     /// Appends the footer. The stream is complete then: drain or take it, and [`clear`](Self::clear).
     pub fn finish(&mut self) {
-        push_word(&mut self.pending, u128::from(META_COUNT), 4);
+        Word::short(u64::from(META_COUNT)).push(&mut self.pending, 4);
         push_varint(
             &mut self.pending,
             Head::default(),
@@ -138,11 +138,7 @@ impl RecordStream {
     #[inline]
     fn push_checksum(&mut self, tag: u32, checksum: u32) {
         let (varint, len) = short_varint(u64::from(checksum));
-        push_word(
-            &mut self.pending,
-            u128::from(tag) | u128::from(varint) << 32,
-            4 + len,
-        );
+        Word::behind(u64::from(tag), 4, varint).push(&mut self.pending, 4 + len);
     }
 }
 

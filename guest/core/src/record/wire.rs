@@ -70,18 +70,26 @@ impl ChecksumInput {
         self.crc = 0;
     }
 
-    /// The field number of `head` and up to twelve bytes of value.
+    /// The field number of `head` and up to eight bytes of value.
     #[inline]
-    fn fixed(&mut self, head: Head, value: u128, len: usize) {
-        let word = u128::from(head.field) | value << (8 * head.field_len);
-        push_word(&mut self.scratch, word, head.field_len + len);
+    fn fixed(&mut self, head: Head, value: u64, len: usize) {
+        let word = Word::behind(u64::from(head.field), head.field_len, value);
+        word.push(&mut self.scratch, head.field_len + len);
+    }
+
+    /// The field number of `head`, eight bytes and four more.
+    #[inline]
+    fn fixed_twelve(&mut self, head: Head, value: u64, more: u32) {
+        let mut word = Word::behind(u64::from(head.field), head.field_len, value);
+        word.high |= u64::from(more) << (8 * head.field_len);
+        word.push(&mut self.scratch, head.field_len + 12);
     }
 
     #[inline]
     fn bytes(&mut self, head: Head, value: &[u8]) {
-        push_word(&mut self.scratch, u128::from(head.field), head.field_len);
+        Word::short(u64::from(head.field)).push(&mut self.scratch, head.field_len);
         if value.len() <= DIRECT_CHECKSUM {
-            self.scratch.extend_from_slice(value);
+            push_bytes(&mut self.scratch, value);
         } else {
             self.crc = checksum::extend(checksum::extend(self.crc, &self.scratch), value);
             self.scratch.clear();
@@ -108,37 +116,29 @@ impl ValueSink for Wire<'_> {
     fn integer(&mut self, value: i64) {
         let head = self.take_head();
         push_varint(self.bytes, head, zig_zag(value));
-        self.checksum.fixed(head, u128::from(value as u64), 8);
+        self.checksum.fixed(head, value as u64, 8);
     }
 
     #[inline]
     fn boolean(&mut self, value: bool) {
         let head = self.take_head();
         push_varint(self.bytes, head, u64::from(value));
-        self.checksum.fixed(head, u128::from(value), 1);
+        self.checksum.fixed(head, u64::from(value), 1);
     }
 
     #[inline]
     fn float(&mut self, value: f32) {
         let head = self.take_head();
-        let bits = u128::from(value.to_bits());
-        push_word(
-            self.bytes,
-            u128::from(head.tag) | bits << (8 * head.tag_len),
-            head.tag_len + 4,
-        );
+        let bits = u64::from(value.to_bits());
+        Word::behind(head.tag, head.tag_len, bits).push(self.bytes, head.tag_len + 4);
         self.checksum.fixed(head, bits, 4);
     }
 
     #[inline]
     fn double(&mut self, value: f64) {
         let head = self.take_head();
-        let bits = u128::from(value.to_bits());
-        push_word(
-            self.bytes,
-            u128::from(head.tag) | bits << (8 * head.tag_len),
-            head.tag_len + 8,
-        );
+        let bits = value.to_bits();
+        Word::behind(head.tag, head.tag_len, bits).push(self.bytes, head.tag_len + 8);
         self.checksum.fixed(head, bits, 8);
     }
 
@@ -146,7 +146,7 @@ impl ValueSink for Wire<'_> {
     fn bytes(&mut self, value: &[u8]) {
         let head = self.take_head();
         push_varint(self.bytes, head, value.len() as u64);
-        self.bytes.extend_from_slice(value);
+        push_bytes(self.bytes, value);
         self.checksum.bytes(head, value);
     }
 
@@ -171,8 +171,8 @@ impl ValueSink for Wire<'_> {
         let head = self.take_head();
         push_varint(self.bytes, head, zig_zag(seconds));
         push_varint(self.bytes, Head::default(), zig_zag(i64::from(nanoseconds)));
-        let value = u128::from(seconds as u64) | u128::from(nanoseconds as u32) << 64;
-        self.checksum.fixed(head, value, 12);
+        self.checksum
+            .fixed_twelve(head, seconds as u64, nanoseconds as u32);
     }
 
     #[inline]
@@ -193,7 +193,7 @@ impl ValueSink for Wire<'_> {
 
     fn structure(&mut self) {
         let head = self.take_head();
-        push_word(self.bytes, u128::from(head.tag), head.tag_len);
+        Word::short(head.tag).push(self.bytes, head.tag_len);
         self.checksum.fixed(head, 0, 0);
     }
 
@@ -212,10 +212,9 @@ pub(crate) fn zig_zag(value: i64) -> u64 {
 pub(crate) fn push_varint(bytes: &mut Vec<u8>, head: Head, value: u64) {
     if value < 1 << 56 {
         let (varint, len) = short_varint(value);
-        let word = u128::from(head.tag) | u128::from(varint) << (8 * head.tag_len);
-        push_word(bytes, word, head.tag_len + len);
+        Word::behind(head.tag, head.tag_len, varint).push(bytes, head.tag_len + len);
     } else {
-        push_word(bytes, u128::from(head.tag), head.tag_len);
+        Word::short(head.tag).push(bytes, head.tag_len);
         push_long_varint(bytes, value);
     }
 }
@@ -242,13 +241,85 @@ pub(crate) fn short_varint(value: u64) -> (u64, usize) {
     (x | continued, last as usize / 8 + 1)
 }
 
-/// Appends the low `len` bytes of `word`. The copy has a fixed size, which is one store instead of
-/// a call.
+/// Up to sixteen bytes, little endian. Two halves, because shifting a 128-bit integer is a call in
+/// WebAssembly.
+#[derive(Clone, Copy)]
+pub(crate) struct Word {
+    low: u64,
+    high: u64,
+}
+
+impl Word {
+    #[inline]
+    pub(crate) fn short(low: u64) -> Self {
+        Self { low, high: 0 }
+    }
+
+    /// `value` behind a prefix of `len` bytes, at most seven.
+    #[inline]
+    pub(crate) fn behind(prefix: u64, len: usize, value: u64) -> Self {
+        let bits = 8 * len;
+        Self {
+            low: prefix | value << bits,
+            // In two steps, so that an empty prefix shifts everything out.
+            high: value >> 1 >> (63 - bits),
+        }
+    }
+
+    /// Appends the first `len` bytes. The copy has a fixed size, which is one store instead of a
+    /// call.
+    #[inline(always)]
+    pub(crate) fn push(self, bytes: &mut Vec<u8>, len: usize) {
+        let end = bytes.len() + len;
+        let word = u128::from(self.low) | u128::from(self.high) << 64;
+        bytes.extend_from_slice(&word.to_le_bytes());
+        bytes.truncate(end);
+    }
+}
+
+/// Appends a value that is most often short. Copies of fixed size that overlap in the middle beat
+/// one of the right size, which is a call: out of the sandbox, where this is WebAssembly.
 #[inline]
-pub(crate) fn push_word(bytes: &mut Vec<u8>, word: u128, len: usize) {
-    let end = bytes.len() + len;
-    bytes.extend_from_slice(&word.to_le_bytes());
-    bytes.truncate(end);
+fn push_bytes(bytes: &mut Vec<u8>, value: &[u8]) {
+    /// From here on the call costs less than the copies.
+    const LONG: usize = 128;
+    let len = value.len();
+    if len > LONG {
+        bytes.extend_from_slice(value);
+    } else if let Some(last) = value.last_chunk::<16>() {
+        let end = bytes.len() + len;
+        let (chunks, _) = value.as_chunks::<16>();
+        for chunk in chunks {
+            bytes.extend_from_slice(chunk);
+        }
+        bytes.truncate(end - 16);
+        bytes.extend_from_slice(last);
+    } else {
+        Word::of_short_slice(value).push(bytes, len);
+    }
+}
+
+impl Word {
+    /// The bytes of a slice of less than sixteen.
+    #[inline]
+    fn of_short_slice(value: &[u8]) -> Self {
+        let len = value.len();
+        if let (Some(first), Some(last)) = (value.first_chunk::<8>(), value.last_chunk::<8>()) {
+            let last = u64::from_le_bytes(*last);
+            Self {
+                low: u64::from_le_bytes(*first),
+                high: last >> 8 >> (8 * (15 - len)),
+            }
+        } else if let (Some(first), Some(last)) =
+            (value.first_chunk::<4>(), value.last_chunk::<4>())
+        {
+            let last = u64::from(u32::from_le_bytes(*last));
+            Self::short(u64::from(u32::from_le_bytes(*first)) | last << (8 * (len - 4)))
+        } else {
+            let byte = |at: usize| value.get(at).map_or(0, |byte| u64::from(*byte) << (8 * at));
+            Self::short(byte(0) | byte(1) | byte(2))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -276,6 +347,31 @@ mod tests {
             let mut slow = Vec::new();
             push_long_varint(&mut slow, value);
             assert_eq!(fast, slow, "{value}");
+        }
+    }
+
+    #[test]
+    fn slices_of_every_length_are_appended_whole() {
+        let value: Vec<u8> = (1..=255).collect();
+        for len in 0..value.len() {
+            let mut bytes = vec![7];
+            push_bytes(&mut bytes, &value[..len]);
+            push_bytes(&mut bytes, b"!");
+            assert_eq!(bytes[0], 7);
+            assert_eq!(bytes[1..=len], value[..len], "{len}");
+            assert_eq!(bytes[len + 1..], *b"!", "{len}");
+        }
+    }
+
+    #[test]
+    fn a_value_stands_behind_its_prefix() {
+        let value = 0x1122_3344_5566_7788;
+        for len in 0..=7 {
+            let prefix = 0x00ff_eedd_ccbb_aa99 & !(u64::MAX << (8 * len));
+            let mut bytes = Vec::new();
+            Word::behind(prefix, len, value).push(&mut bytes, len + 8);
+            assert_eq!(bytes[..len], prefix.to_le_bytes()[..len]);
+            assert_eq!(bytes[len..], value.to_le_bytes());
         }
     }
 }

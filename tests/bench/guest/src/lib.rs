@@ -1,5 +1,5 @@
 //! Encoding and compression of a pool of rows, compiled once natively and once to WebAssembly, so
-//! that the two can be timed side by side. A plain module: no import, three exports.
+//! that the two can be timed side by side. A plain module: no import that does anything, two exports.
 
 use std::cell::RefCell;
 
