@@ -3,6 +3,8 @@
 mod component;
 mod encode;
 mod project;
+mod python;
+mod read_back;
 mod steps;
 mod tasks;
 mod toolchain;
@@ -36,10 +38,10 @@ enum Task {
     Component(ComponentArgs),
     /// Make a sink component out of any module built for wasm32-wasip1 with longshore_sdk
     Encode(EncodeArgs),
-    /// Build, unload the two data sets of examples/quickstart into a local MaxCompute and list its tables
+    /// Build, unload the two data sets of examples/quickstart into a local MaxCompute and read them back with pyodps
     Demo(ComponentArgs),
-    /// Run every check: lint, build, all tests, the conformance suites of the official clients
-    Test(TestArgs),
+    /// Run every check: lints, all tests, Alibaba's Python and Java clients among them
+    Test,
     /// Check formatting and lints, natively and for wasm
     Lint,
     /// Measure: encoding natively and in the component, and whole runs
@@ -66,13 +68,6 @@ struct EncodeArgs {
 }
 
 #[derive(Debug, Args)]
-struct TestArgs {
-    /// Leave out the suites that run the official Python and Java clients
-    #[arg(long)]
-    no_conformance: bool,
-}
-
-#[derive(Debug, Args)]
 struct BenchArgs {
     /// Passed on to the benchmarks of the core, for example a name to filter by
     #[arg(last = true)]
@@ -87,7 +82,7 @@ fn main() -> ExitCode {
         Task::Component(args) => component::build(&project, &args.options()),
         Task::Encode(args) => encode::encode_file(&project, &args.module, &args.output),
         Task::Demo(args) => tasks::demo(&project, &args.options()),
-        Task::Test(args) => tasks::test(&project, !args.no_conformance),
+        Task::Test => tasks::test(&project),
         Task::Lint => tasks::lint(&project),
         Task::Bench(args) => tasks::bench(&project, &args.args),
     });

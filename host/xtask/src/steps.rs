@@ -1,5 +1,6 @@
 //! Running programs so that a person sees what runs, how long it takes and how to repeat it.
 
+use std::env;
 use std::ffi::OsStr;
 use std::io::{IsTerminal, stderr};
 use std::path::Path;
@@ -9,6 +10,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::project::Project;
+
+/// How the variables begin that cargo sets for the package it runs.
+const OF_A_PACKAGE: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
 
 /// A program to run in the checkout.
 #[derive(Debug)]
@@ -30,13 +34,15 @@ impl Step {
     pub(crate) fn program(project: &Project, program: &OsStr, args: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(args).current_dir(project.root());
-        // Set by the cargo that runs this program; the packages built below are others.
-        for name in [
-            "CARGO_MANIFEST_DIR",
-            "CARGO_MANIFEST_PATH",
-            "CARGO_PKG_NAME",
-        ] {
-            command.env_remove(name);
+        // Set by the cargo that runs this program; the packages built below are others. What is left
+        // over would make cargo build them again for those who call it by hand.
+        for (name, _) in env::vars_os() {
+            if name
+                .to_str()
+                .is_some_and(|name| OF_A_PACKAGE.iter().any(|start| name.starts_with(start)))
+            {
+                command.env_remove(&name);
+            }
         }
         let shown = format!(
             "{} {}",
@@ -58,6 +64,13 @@ impl Step {
             self.shown
         );
         self.command.env(name, value);
+        self
+    }
+
+    /// Sets the variables a client connects with. They are not shown: a key is among them.
+    pub(crate) fn connected(mut self, environment: &[(String, String)]) -> Self {
+        self.command
+            .envs(environment.iter().map(|(name, value)| (name, value)));
         self
     }
 
