@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use longshore_pipeline::checkpoint_store::Identity;
-use longshore_pipeline::definition::{PipelineDefinition, SourceKind};
+use longshore_pipeline::definition::{Location, PipelineDefinition, SourceKind, Spanned};
 use longshore_pipeline::source::{SourceError, SourceErrorKind};
 
 use crate::args::PipelineArgs;
@@ -50,30 +50,50 @@ pub(crate) fn load(args: &PipelineArgs) -> Result<Loaded, Failure> {
 impl Loaded {
     /// A failure of the input as a whole, at the definition's line that names it.
     pub(crate) fn input_failure(&self, what: &str) -> Failure {
-        let at = match &self.definition.source.kind {
-            SourceKind::File(options) => options.paths.first().map(|path| path.at),
-            _ => None,
-        };
-        let at = at.unwrap_or(self.definition.source.at);
-        Failure::input(self.definition.problem_at(at, what))
+        Failure::input(self.definition.problem_at(self.first_path(), what))
     }
 
     /// The failure for a source that can not be opened or read, at the definition's line where the
     /// input itself has none.
     pub(crate) fn source_failure(&self, error: SourceError) -> Failure {
-        let SourceKind::File(options) = &self.definition.source.kind else {
+        if error.place.is_some() {
             return error.into();
-        };
-        match options.paths.first() {
-            Some(path) if error.kind == SourceErrorKind::NotFound && error.place.is_none() => {
-                let problem = self.definition.problem_at(path.at, error.message);
-                let help = error.help.unwrap_or_else(|| {
-                    "correct `path`; a relative path starts at the definition's directory".into()
-                });
-                Failure::input(problem.with_help(help))
-            }
-            _ => error.into(),
         }
+        let at = match (self.path_named(&error.message), error.kind) {
+            (Some(at), _) => at,
+            // It is about some option of the source, not about its input.
+            (None, SourceErrorKind::Definition) => Location::default(),
+            (None, _) => self.first_path(),
+        };
+        let mut problem = self.definition.problem_at(at, error.message);
+        problem.help = error.help.or_else(|| {
+            (error.kind == SourceErrorKind::NotFound).then(|| {
+                "correct `path`; a relative path starts at the definition's directory".into()
+            })
+        });
+        match error.kind {
+            SourceErrorKind::Definition => problem.into(),
+            _ => Failure::input(problem),
+        }
+    }
+
+    fn paths(&self) -> &[Spanned<String>] {
+        match &self.definition.source.kind {
+            SourceKind::File(options) => &options.paths,
+            _ => &[],
+        }
+    }
+
+    /// Where the definition names the first path.
+    fn first_path(&self) -> Location {
+        let first = self.paths().first();
+        first.map_or(self.definition.source.at, |path| path.at)
+    }
+
+    /// Where it names the path that a message is about.
+    fn path_named(&self, message: &str) -> Option<Location> {
+        let named = |path: &&Spanned<String>| message.contains(&format!("`{}`", path.value));
+        self.paths().iter().find(named).map(|path| path.at)
     }
 
     /// What makes this pipeline the same one at its next run. `sink` says where it writes.

@@ -1,7 +1,7 @@
 //! Asks a running local server.
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -52,10 +52,13 @@ pub(super) async fn ask(
         let message = serde_json::from_slice::<Value>(&body)
             .ok()
             .and_then(|value| Some(value.get("Message")?.as_str()?.to_owned()));
-        return Err(Failure::new(
-            Exit::Refused,
-            message.unwrap_or_else(|| text.trim().to_owned()),
-        )
+        let message = message.unwrap_or_else(|| text.trim().to_owned());
+        return Err(match status {
+            StatusCode::NOT_FOUND => {
+                Failure::new(Exit::Input, message).help(super::inspect::HOW_TO_LIST)
+            }
+            _ => Failure::new(Exit::Refused, message),
+        }
         .at(endpoint));
     }
     serde_json::from_slice(&body)

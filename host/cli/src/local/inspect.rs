@@ -4,6 +4,7 @@ use std::path::Path;
 
 use http::Method;
 use longshore_emulator::Catalog;
+use longshore_emulator::catalog::StoreError;
 use longshore_emulator::inspect::{self, Rows, TableSummary};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -12,6 +13,10 @@ use super::client::ask;
 use crate::args::{LocalCommand, Output, PlaceArgs};
 use crate::display::{Table, bytes, number};
 use crate::failure::{Exit, Failure};
+
+/// What to do about a table that is not there.
+pub(super) const HOW_TO_LIST: &str = "`longshore local tables` lists what there is; other than the default \
+     schema's tables are named schema.table or project.schema.table";
 
 /// Makes text for a person of what was found.
 type Printer = fn(Value) -> Result<String, Failure>;
@@ -118,8 +123,12 @@ fn refuse_if_in_use(data: &Path) -> Result<(), Failure> {
     }
 }
 
-fn failed(error: longshore_emulator::catalog::StoreError) -> Failure {
-    Failure::new(Exit::Input, error.to_string())
+fn failed(error: StoreError) -> Failure {
+    let failure = Failure::new(Exit::Input, error.to_string());
+    match error {
+        StoreError::NoSuchTable(_) => failure.help(HOW_TO_LIST),
+        _ => failure,
+    }
 }
 
 fn parse<T: DeserializeOwned>(value: Value) -> Result<T, Failure> {

@@ -123,6 +123,100 @@ fn deletes_on_an_append_table_are_counted_as_skipped() {
 }
 
 #[test]
+fn deletes_on_an_append_table_are_logged_where_that_is_asked_for() {
+    let pipeline = APPEND
+        .replace("  table: orders\n", "  format: debezium-json\n")
+        .replace(
+            "  endpoint: local\n",
+            "  endpoint: local\n  delete-on-append: log\n",
+        );
+    let delete = "{\"op\":\"d\",\"before\":{\"id\":1},\"after\":null,\"source\":{\"db\":\"shop\",\"table\":\"orders\"}}\n";
+    let events = "{\"op\":\"c\",\"before\":null,\"after\":{\"id\":1},\"source\":{\"db\":\"shop\",\"table\":\"orders\"}}\n".to_owned() + delete + delete;
+    let place = Place::with(&pipeline, ("orders.json", &events));
+    place.run().expect(0).says(&[
+        "warning: table local.orders: deletes ignored, because the table has no primary key",
+    ]);
+    assert_eq!(place.rows("orders"), json!([[1]]));
+}
+
+#[test]
+fn files_of_a_pattern_are_read_in_order_and_unpacked() {
+    let pipeline = APPEND.replace("path: orders.json", "path: 'in/*.json*'");
+    let place = Place::with(&pipeline, ("x", ""));
+    std::fs::create_dir(place.path().join("in")).unwrap();
+    let row = |id: u32| format!("{{\"id\": {id}, \"city\": \"杭州\"}}\n");
+    place.write("in/1.json", &row(1));
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, row(2).as_bytes()).unwrap();
+    place.write_bytes("in/2.json.gz", &gzip.finish().unwrap());
+    let zstd = zstd::encode_all(row(3).as_bytes(), 1).unwrap();
+    place.write_bytes("in/3.json.zst", &zstd);
+    place.run().expect(0);
+    let expected = json!([[1, "杭州"], [2, "杭州"], [3, "杭州"]]);
+    assert_eq!(place.rows("orders"), expected);
+    // What comes behind is read by the next run, and nothing else.
+    place.write_bytes("in/4.json.zst", &zstd);
+    place.run().expect(0);
+    assert_eq!(place.tables(), [("orders".to_owned(), 4)]);
+}
+
+#[test]
+fn every_table_tells_its_rows_and_seconds() {
+    let pipeline = APPEND.replace("  table: orders\n", "  format: debezium-json\n");
+    let event = |table: &str, id: u32| {
+        format!(
+            "{{\"op\":\"c\",\"before\":null,\"after\":{{\"id\":{id}}},\"source\":{{\"db\":\"shop\",\"table\":\"{table}\"}}}}\n"
+        )
+    };
+    let events = [event("orders", 1), event("items", 2), event("orders", 3)].concat();
+    let place = Place::with(&pipeline, ("orders.json", &events));
+    let run = place
+        .longshore(&["run", "pipeline.yaml", "--output", "json"])
+        .expect(0);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let whole = report["seconds"].as_f64().unwrap();
+    let tables = report["tables"].as_array().unwrap();
+    for table in tables {
+        let seconds = table["seconds"].as_f64().unwrap();
+        assert!(seconds > 0.0 && seconds < whole, "{report:#}");
+    }
+    let names: Vec<&str> = tables
+        .iter()
+        .map(|table| table["table"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["orders", "items"]);
+    let run = place
+        .longshore(&["run", "pipeline.yaml", "--fresh"])
+        .expect(0);
+    let rows: Vec<Vec<&str>> = run
+        .stdout
+        .lines()
+        .take(4)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        rows[0],
+        ["table", "read", "written", "skipped", "bytes", "seconds"]
+    );
+    let firsts: Vec<[&str; 4]> = rows[1..]
+        .iter()
+        .map(|row| [row[0], row[1], row[2], row[3]])
+        .collect();
+    assert_eq!(
+        firsts,
+        [
+            ["orders", "2", "2", "0"],
+            ["items", "1", "1", "0"],
+            ["total", "3", "3", "0"]
+        ]
+    );
+    for row in &rows[1..] {
+        let seconds: f64 = row.last().unwrap().parse().unwrap();
+        assert!(seconds >= 0.0, "{run:#?}");
+    }
+}
+
+#[test]
 fn a_pipeline_writes_into_a_server_it_did_not_start() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);

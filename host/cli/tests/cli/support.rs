@@ -47,6 +47,10 @@ impl Place {
         path
     }
 
+    pub(crate) fn write_bytes(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path().join(name), bytes).unwrap();
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = longshore();
         command.args(args).current_dir(self.path());
@@ -73,20 +77,44 @@ impl Place {
 
     /// Names and row counts of the embedded server's tables.
     pub(crate) fn tables(&self) -> Vec<(String, u64)> {
-        let listed = self
-            .longshore(&["local", "tables", "--output", "json"])
-            .expect(0);
-        let tables: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
-        let tables = tables.as_array().unwrap().iter();
-        tables
-            .map(|table| {
-                (
-                    table["name"].as_str().unwrap().to_owned(),
-                    table["rows"].as_u64().unwrap(),
-                )
-            })
-            .collect()
+        tables_in(&self.data())
     }
+
+    /// Asserts that the embedded server has no row.
+    pub(crate) fn shows_nothing(&self) {
+        let tables = self.tables();
+        assert!(tables.iter().all(|(_, rows)| *rows == 0), "{tables:?}");
+    }
+
+    /// Files of the embedded server with rows that are uploaded but not visible.
+    pub(crate) fn uploaded_files(&self) -> usize {
+        let staging = self.data().join(".longshore").join("staging");
+        std::fs::read_dir(staging).unwrap().count()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.path().join(".longshore").join("local")
+    }
+}
+
+/// Names and row counts of the tables in a data directory that no server uses.
+pub(crate) fn tables_in(data: &Path) -> Vec<(String, u64)> {
+    let output = longshore()
+        .args(["local", "tables", "--output", "json", "--data"])
+        .arg(data)
+        .output()
+        .unwrap();
+    let listed = Ended::of(output).expect(0);
+    let tables: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    let tables = tables.as_array().unwrap().iter();
+    tables
+        .map(|table| {
+            (
+                table["name"].as_str().unwrap().to_owned(),
+                table["rows"].as_u64().unwrap(),
+            )
+        })
+        .collect()
 }
 
 /// A program that has ended.
@@ -110,6 +138,13 @@ impl Ended {
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
         self
+    }
+
+    /// Asserts an error on one screen: the exit code, these texts, a place and what to do.
+    pub(crate) fn fails(self, code: i32, texts: &[&str]) -> Self {
+        self.expect(code)
+            .says(texts)
+            .says(&["\n   at: ", "\n help: "])
     }
 
     /// Asserts that stderr has all of these texts and fits one screen.
@@ -176,6 +211,67 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A server in this process, whose project belongs to `owner` and may be read by `reader`.
+pub(crate) struct Shared {
+    runtime: tokio::runtime::Runtime,
+    server: longshore_emulator::Server,
+    data: tempfile::TempDir,
+}
+
+impl Shared {
+    pub(crate) const OWNER: (&str, &str) = ("owner", "owners-secret");
+    pub(crate) const READER: (&str, &str) = ("reader", "readers-secret");
+
+    pub(crate) fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let config = longshore_emulator::ServerConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            data_dir: data.path().to_owned(),
+            project: "shop".into(),
+            credentials: longshore_emulator::Auth::Required {
+                access_id: Self::OWNER.0.into(),
+                access_key: Self::OWNER.1.into(),
+            },
+            mode: longshore_emulator::Mode::Store,
+        };
+        let reader = longshore_emulator::server::Credential {
+            access_id: Self::READER.0.into(),
+            access_key: Self::READER.1.into(),
+            security_token: None,
+            permission: longshore_emulator::server::Permission::ReadOnly,
+        };
+        let options = longshore_emulator::ServerOptions {
+            credentials: vec![reader],
+            ..Default::default()
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = runtime
+            .block_on(longshore_emulator::Server::start_with(config, options))
+            .unwrap();
+        Self {
+            runtime,
+            server,
+            data,
+        }
+    }
+
+    /// Options of a sink that writes here with this key.
+    pub(crate) fn options(&self, (id, key): (&str, &str)) -> String {
+        let endpoint = self.endpoint();
+        format!("endpoint: {endpoint}\n  project: shop\n  access-id: {id}\n  access-key: {key}")
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        self.server.endpoint()
+    }
+
+    /// Stops the server: names and row counts of its tables.
+    pub(crate) fn tables(self) -> Vec<(String, u64)> {
+        self.runtime.block_on(self.server.shutdown());
+        tables_in(self.data.path())
     }
 }
 

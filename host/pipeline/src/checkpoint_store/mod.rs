@@ -278,7 +278,10 @@ impl CheckpointStore {
         let error = |e| StoreError::sqlite(&self.path, "read the store's owner", e);
         let meta = |key: &str| rows::meta(&self.connection, key).map_err(error);
         match meta("identity")? {
-            None => {
+            Some(found) if found == identity.digest() => Ok(()),
+            // Without a checkpoint there is nothing to mistake for another's: a run that failed
+            // before its first one must not stand in the way of the corrected definition.
+            found if found.is_none() || self.latest()?.is_none() => {
                 for (key, value) in [
                     ("pipeline", identity.pipeline.as_str()),
                     ("source", &identity.source),
@@ -290,8 +293,7 @@ impl CheckpointStore {
                 }
                 Ok(())
             }
-            Some(found) if found == identity.digest() => Ok(()),
-            Some(_) => {
+            _ => {
                 let owner = Identity {
                     pipeline: meta("pipeline")?.unwrap_or_default(),
                     source: meta("source")?.unwrap_or_default(),

@@ -186,3 +186,16 @@ fn the_history_is_bounded_and_pending_items_never_leave_it() {
     assert_eq!(store.history(10_000).unwrap().len() as u64, HISTORY + 1);
     assert_eq!(store.pending().unwrap().len(), 1);
 }
+
+#[test]
+fn a_store_is_anyones_until_its_first_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    drop(CheckpointStore::open(&path, &identity("misspelt")).unwrap());
+    let mut store = CheckpointStore::open(&path, &identity("p")).unwrap();
+    put(&mut store, &[committable(1)]);
+    drop(store);
+    let error = CheckpointStore::open(&path, &identity("misspelt")).unwrap_err();
+    assert!(matches!(error, StoreError::OtherPipeline { .. }), "{error}");
+    assert!(CheckpointStore::open(&path, &identity("p")).is_ok());
+}

@@ -219,3 +219,53 @@ fn columns_may_come_in_another_order() {
         "0 3|NULL|3|18446744073709551615|1970-01-01T00:00:00.000003Z|0.03|text 3"
     );
 }
+
+#[test]
+fn files_that_are_read_from_their_end_must_not_be_compressed() {
+    let files = Files::new();
+    let gzip = |bytes: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, bytes).unwrap();
+        gzip.finish().unwrap()
+    };
+    let batch = batch(0, 2);
+    let mut parquet = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut parquet, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    files.write("a.parquet.gz", gzip(&parquet));
+    files.write("b.parquet.zst", zstd::encode_all(&parquet[..], 1).unwrap());
+    for (name, compression, help) in [
+        ("a.parquet.gz", "gzip", "gunzip"),
+        ("b.parquet.zst", "zstd", "unzstd"),
+    ] {
+        let error = files.error(&format!("path: {name}\ntable: t"));
+        assert!(
+            error
+                .message
+                .contains(&format!("compressed as a whole ({compression})")),
+            "{error}"
+        );
+        assert!(error.help.unwrap().contains(&format!("{help} ")));
+    }
+    let mut arrow = Vec::new();
+    let mut writer = arrow_ipc::writer::FileWriter::try_new(&mut arrow, &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    drop(writer);
+    files.write("c.arrow.gz", gzip(&arrow));
+    let error = files.error("path: c.arrow.gz\ntable: t");
+    assert!(error.message.contains("holds an Arrow file"), "{error}");
+    // A stream is read as it comes.
+    let mut arrow = Vec::new();
+    let mut writer = arrow_ipc::writer::StreamWriter::try_new(&mut arrow, &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    drop(writer);
+    files.write("d.arrows.gz", gzip(&arrow));
+    files.write("e.arrows.zst", zstd::encode_all(&arrow[..], 1).unwrap());
+    let outcome = files
+        .read("path: [d.arrows.gz, e.arrows.zst]\ntable: t")
+        .ok();
+    assert_eq!(outcome.rows("t").len(), 4);
+}
