@@ -9,4 +9,5 @@
 mod conformance;
 mod https;
 mod quickstart;
+mod read_back;
 mod recovery;
