@@ -316,6 +316,7 @@ async fn side_calls_about_instances_and_projects_answer_what_clients_parse() {
     assert_eq!(policy["Statement"], serde_json::json!([]));
     for (path, root) in [
         ("registration/functions", "Functions"),
+        ("registration%2Ffunctions", "Functions"),
         ("resources", "Resources"),
         ("users", "Users"),
         ("roles", "Roles"),

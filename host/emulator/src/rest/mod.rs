@@ -149,7 +149,10 @@ async fn answer(state: &AppState, request: Request) -> Result<Response, ApiError
                 ["tunnel"] if get => Ok(plain(tunnel_address(&call))),
                 ["logs"] => Ok(StatusCode::OK.into_response()),
                 ["authorization"] => project::authorization(&call),
-                ["registration", "functions"] if get => Ok(project::none_of("Functions")),
+                // Python writes the slash as %2F.
+                ["registration", "functions"] | ["registration/functions"] if get => {
+                    Ok(project::none_of("Functions"))
+                }
                 ["resources"] if get => Ok(project::none_of("Resources")),
                 ["users"] if get => Ok(project::none_of("Users")),
                 ["roles"] if get => Ok(project::none_of("Roles")),
