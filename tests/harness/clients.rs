@@ -1,35 +1,104 @@
 //! The official clients, unmodified, each installed once into the target directory.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value, json};
 
 use crate::{LocalServer, Run, workspace};
 
-/// A client that writes and reads tables from the command line.
+/// A client that writes and reads tables on request.
 pub trait Client {
-    /// The command with everything but its arguments.
+    /// The command that starts a process which serves requests.
     ///
     /// # Errors
     /// When the client can not be installed.
     fn command(&self) -> Result<Command>;
 
-    /// Runs the client against a server and returns what it printed.
+    /// Processes that wait for a request: starting one takes longer than most requests.
+    fn idle(&self) -> &'static Mutex<Vec<Process>>;
+
+    /// Has the client do something at a server and returns what it answers.
     ///
     /// # Errors
-    /// When it fails, with its output.
+    /// When it fails, with its own words.
     fn call(&self, server: &LocalServer, arguments: &[&str]) -> Result<String> {
-        let mut command = self.command()?;
-        command.args(arguments).envs(server.environment());
-        let run = Run::of(&mut command)?;
-        let shown = arguments.join(" ");
-        Ok(run
-            .success()
-            .with_context(|| format!("client call `{shown}`"))?
-            .stdout)
+        self.call_with_key(server, server.value("ODPS_ACCESS_KEY")?, arguments)
     }
+
+    /// The same with another access key.
+    ///
+    /// # Errors
+    /// When it fails, with its own words.
+    fn call_with_key(
+        &self,
+        server: &LocalServer,
+        access_key: &str,
+        arguments: &[&str],
+    ) -> Result<String> {
+        let mut environment: Map<String, Value> = server
+            .environment()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        environment.insert("ODPS_ACCESS_KEY".to_owned(), access_key.into());
+        let request = json!({ "environment": environment, "arguments": arguments });
+
+        let waiting = lock(self.idle()).pop();
+        let mut process = match waiting {
+            Some(process) => process,
+            None => Process::start(self.command()?)?,
+        };
+        let answer = process.ask(&request)?;
+        lock(self.idle()).push(process);
+        match (answer["output"].as_str(), answer["error"].as_str()) {
+            (Some(output), _) => Ok(output.to_owned()),
+            (None, Some(error)) => bail!("client call `{}`: {error}", arguments.join(" ")),
+            (None, None) => bail!("the client answered {answer}"),
+        }
+    }
+}
+
+/// A client's process; ends when its standard input is closed, at the latest with the tests.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Process {
+    fn start(mut command: Command) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("can not start {command:?}"))?;
+        let requests = child.stdin.take().context("stdin is piped")?;
+        let answers = BufReader::new(child.stdout.take().context("stdout is piped")?);
+        Ok(Self {
+            child,
+            requests,
+            answers,
+        })
+    }
+
+    fn ask(&mut self, request: &Value) -> Result<Value> {
+        writeln!(self.requests, "{request}")?;
+        let mut answer = String::new();
+        if self.answers.read_line(&mut answer)? == 0 {
+            let status = self.child.wait()?;
+            bail!("the client ended with {status} at {request}");
+        }
+        Ok(serde_json::from_str(&answer)?)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is inside stays sound: nothing panics while it is changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// pyodps from PyPI.
@@ -44,7 +113,24 @@ static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 static CLASS_PATH: OnceLock<Result<String, String>> = OnceLock::new();
 
 impl Pyodps {
-    /// A Python interpreter with pyodps, pyarrow and pandas.
+    /// Runs one of the scripts beside the client, in the same Python, and returns what it printed.
+    ///
+    /// # Errors
+    /// When it fails, with its output.
+    pub fn script(name: &str, arguments: &[&Path], environment: &[(&str, &str)]) -> Result<String> {
+        let script = workspace().join("tests/conformance/python").join(name);
+        let mut command = Command::new(Self::python()?);
+        command
+            .arg(script)
+            .args(arguments)
+            .envs(environment.iter().copied());
+        Ok(Run::of(&mut command)?
+            .success()
+            .with_context(|| name.to_owned())?
+            .stdout)
+    }
+
+    /// A Python interpreter with pyodps, pyarrow, pandas and DuckDB.
     ///
     /// # Errors
     /// When they can not be installed, with what to install by hand.
@@ -53,7 +139,7 @@ impl Pyodps {
             let source = workspace().join("tests/conformance/python/requirements.txt");
             let home = workspace().join("target/conformance/python");
             let python = home.join("bin/python");
-            if !up_to_date(&home, &source)? {
+            if !up_to_date(&home, &[&source])? {
                 tool(
                     "python3",
                     &["-m", "venv", "--clear", path(&home)?],
@@ -73,7 +159,7 @@ impl Pyodps {
                     &install,
                     "check that pip reaches a package index",
                 )?;
-                stamp(&home, &source)?;
+                stamp(&home, &[&source])?;
             }
             Ok(python)
         })
@@ -86,6 +172,11 @@ impl Client for Pyodps {
         command.arg(workspace().join("tests/conformance/python/client.py"));
         Ok(command)
     }
+
+    fn idle(&self) -> &'static Mutex<Vec<Process>> {
+        static IDLE: Mutex<Vec<Process>> = Mutex::new(Vec::new());
+        &IDLE
+    }
 }
 
 impl JavaSdk {
@@ -96,7 +187,7 @@ impl JavaSdk {
             let jars = home.join("jars");
             let classes = home.join("classes");
             let pom = source.join("pom.xml");
-            if !up_to_date(&home, &pom)? {
+            if !up_to_date(&home, &[&pom])? {
                 let output = format!("-DoutputDirectory={}", path(&jars)?);
                 let install = [
                     "-q",
@@ -111,24 +202,30 @@ impl JavaSdk {
                     &install,
                     "install Maven (Debian: maven) and a JDK 17 (openjdk-17-jdk-headless)",
                 )?;
-                stamp(&home, &pom)?;
+                stamp(&home, &[&pom])?;
             }
             let class_path = format!("{}/*:{}", path(&jars)?, path(&classes)?);
             let client = source.join("src/main/java/Client.java");
-            std::fs::create_dir_all(&classes)?;
-            let compile = [
-                "-nowarn",
-                "-d",
-                path(&classes)?,
-                "-cp",
-                &class_path,
-                path(&client)?,
-            ];
-            tool(
-                "javac",
-                &compile,
-                "install a JDK 17 (Debian: openjdk-17-jdk-headless)",
-            )?;
+            let values = source.join("src/main/java/ArrowValues.java");
+            let sources = [pom.as_path(), &client, &values];
+            if !up_to_date(&classes, &sources)? {
+                std::fs::create_dir_all(&classes)?;
+                let compile = [
+                    "-nowarn",
+                    "-d",
+                    path(&classes)?,
+                    "-cp",
+                    &class_path,
+                    path(&client)?,
+                    path(&values)?,
+                ];
+                tool(
+                    "javac",
+                    &compile,
+                    "install a JDK 17 (Debian: openjdk-17-jdk-headless)",
+                )?;
+                stamp(&classes, &sources)?;
+            }
             Ok(class_path)
         })
     }
@@ -145,6 +242,11 @@ impl Client for JavaSdk {
             "Client",
         ]);
         Ok(command)
+    }
+
+    fn idle(&self) -> &'static Mutex<Vec<Process>> {
+        static IDLE: Mutex<Vec<Process>> = Mutex::new(Vec::new());
+        &IDLE
     }
 }
 
@@ -163,15 +265,23 @@ fn path(path: &Path) -> Result<&str> {
         .with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
-/// An installation is kept as long as the file that lists its packages stays as it was.
-fn up_to_date(home: &Path, source: &Path) -> Result<bool> {
+/// What is installed in `home` is kept as long as the files that say what stay as they were.
+fn up_to_date(home: &Path, sources: &[&Path]) -> Result<bool> {
     let installed = std::fs::read(home.join("installed")).ok();
-    Ok(installed == Some(std::fs::read(source)?))
+    Ok(installed == Some(contents(sources)?))
 }
 
-fn stamp(home: &Path, source: &Path) -> Result<()> {
-    std::fs::copy(source, home.join("installed"))?;
+fn stamp(home: &Path, sources: &[&Path]) -> Result<()> {
+    std::fs::write(home.join("installed"), contents(sources)?)?;
     Ok(())
+}
+
+fn contents(sources: &[&Path]) -> Result<Vec<u8>> {
+    let mut all = Vec::new();
+    for source in sources {
+        all.extend(std::fs::read(source).with_context(|| source.display().to_string())?);
+    }
+    Ok(all)
 }
 
 fn tool(program: &str, arguments: &[&str], remedy: &str) -> Result<()> {

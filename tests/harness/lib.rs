@@ -8,12 +8,14 @@
 
 mod clients;
 mod longshore;
+mod recorder;
 mod rows;
 mod server;
 mod tls;
 
 pub use clients::{Client, JavaSdk, Pyodps};
 pub use longshore::{Run, binary, longshore, workspace};
-pub use rows::{assert_same_rows, canonical, dataset};
+pub use recorder::Recorder;
+pub use rows::{assert_same_rows, dataset, rows_of};
 pub use server::LocalServer;
 pub use tls::TlsFront;

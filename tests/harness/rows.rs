@@ -1,6 +1,6 @@
 //! Rows as canonical text, and how two sets of them are compared.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -12,9 +12,18 @@ pub fn dataset() -> PathBuf {
     workspace().join("tests/conformance/rows.json")
 }
 
+/// Columns and rows of a file of that form.
+///
+/// # Errors
+/// When it can not be read.
+pub fn rows_of(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(serde_json::from_str(&text)?)
+}
+
 /// Brings the spellings two languages have for one value (`1e+300` and `1.0E300`, `1.50` and
 /// `1.5`, padded and unpadded CHAR) to one.
-pub fn canonical(value: &Value, ty: &str) -> Value {
+fn canonical(value: &Value, ty: &str) -> Value {
     let Value::String(text) = value else {
         return value.clone();
     };
@@ -47,18 +56,16 @@ fn canonical_decimal(text: &str) -> String {
 }
 
 /// Fails with the first difference unless `actual` (JSON lines, one object a row) holds exactly
-/// the rows of the file `expected` (of `rows.json`'s form), in any order.
+/// the rows of `expected` (of `rows.json`'s form), in any order.
 ///
 /// # Errors
-/// When either can not be read.
+/// When either is not of its form.
 ///
 /// # Panics
 /// When they differ.
 #[expect(clippy::panic, reason = "an assertion of tests")]
-pub fn assert_same_rows(what: &str, actual: &str, expected: &std::path::Path) -> Result<()> {
-    let text = std::fs::read_to_string(expected).with_context(|| expected.display().to_string())?;
-    let document: Value = serde_json::from_str(&text)?;
-    let columns: Vec<(&str, &str)> = document["columns"]
+pub fn assert_same_rows(what: &str, actual: &str, expected: &Value) -> Result<()> {
+    let columns: Vec<(&str, &str)> = expected["columns"]
         .as_array()
         .context("`columns` is a list")?
         .iter()
@@ -69,7 +76,7 @@ pub fn assert_same_rows(what: &str, actual: &str, expected: &std::path::Path) ->
             )
         })
         .collect();
-    let mut expected: Vec<String> = document["rows"]
+    let mut expected: Vec<String> = expected["rows"]
         .as_array()
         .context("`rows` is a list")?
         .iter()

@@ -73,6 +73,12 @@ impl LocalServer {
             .with_context(|| format!("the server printed no {name}"))
     }
 
+    /// Its data directory.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// `HOST:PORT` it listens on.
     ///
     /// # Errors

@@ -1,11 +1,7 @@
 //! The official clients against the local server: what each writes, both read back.
 
-use std::process::Command;
-
-use anyhow::{Context, Result};
-use longshore_tests::{
-    Client, JavaSdk, LocalServer, Pyodps, Run, assert_same_rows, dataset, workspace,
-};
+use anyhow::Result;
+use longshore_tests::{Client, JavaSdk, LocalServer, Pyodps, assert_same_rows, dataset, rows_of};
 
 /// Ways a client can write one set of rows.
 struct Write {
@@ -77,7 +73,11 @@ fn read_with(
         call.extend(["--partition", partition]);
     }
     let rows = client.call(server, &call)?;
-    assert_same_rows(&format!("{table} read by {mode}"), &rows, &dataset())
+    assert_same_rows(
+        &format!("{table} read by {mode}"),
+        &rows,
+        &rows_of(&dataset())?,
+    )
 }
 
 #[test]
@@ -113,6 +113,19 @@ fn pyodps_writes_and_both_clients_read() -> Result<()> {
         create_and_write(&Pyodps, &server, &table, write)?;
         read_with(&Pyodps, &server, &table, write, "batch", "zlib")?;
         read_with(&JavaSdk, &server, &table, write, "batch", "raw")?;
+        read_with(&JavaSdk, &server, &table, write, "arrow", "raw")?;
+    }
+    for compress in ["zlib", "snappy", "lz4"] {
+        for mode in ["batch", "arrow"] {
+            read_with(
+                &JavaSdk,
+                &server,
+                "py_batch_raw",
+                &writes[0],
+                mode,
+                compress,
+            )?;
+        }
     }
     for (mode, compress) in [
         ("arrow", "raw"),
@@ -145,9 +158,17 @@ fn java_writes_and_both_clients_read() -> Result<()> {
         append("batch", "lz4"),
         append("buffered", "zlib"),
         append("stream", "zlib"),
+        append("arrow", "raw"),
+        append("arrow", "zlib"),
+        append("arrow", "snappy"),
+        append("arrow", "lz4"),
         Write {
             partition: Some("pt=a"),
             ..append("batch", "zlib")
+        },
+        Write {
+            partition: Some("pt=c"),
+            ..append("arrow", "zlib")
         },
         delta("upsert", "zlib", None),
         delta("upsert", "lz4", Some("pt=b")),
@@ -155,8 +176,10 @@ fn java_writes_and_both_clients_read() -> Result<()> {
     for write in &writes {
         let table = table_name("java", write);
         create_and_write(&JavaSdk, &server, &table, write)?;
-        read_with(&JavaSdk, &server, &table, write, "batch", "zlib")?;
-        read_with(&Pyodps, &server, &table, write, "batch", "raw")?;
+        for mode in ["batch", "arrow"] {
+            read_with(&JavaSdk, &server, &table, write, mode, "zlib")?;
+            read_with(&Pyodps, &server, &table, write, mode, "raw")?;
+        }
     }
     Ok(())
 }
@@ -223,30 +246,36 @@ fn rows_survive_a_kill_of_the_server() -> Result<()> {
 fn a_wrong_key_is_refused_in_the_form_the_client_knows() -> Result<()> {
     let data = tempfile::tempdir()?;
     let server = LocalServer::start(data.path())?;
-    let mut command = Pyodps.command()?;
-    command
-        .args(["read", "anything"])
-        .envs(server.environment())
-        .env("ODPS_ACCESS_KEY", "wrong");
-    let run = Run::of(&mut command)?;
-    assert_ne!(run.code, 0);
-    assert!(run.stderr.contains("odps.errors"), "{}", run.stderr);
+    let error = Pyodps
+        .call_with_key(&server, "wrong", &["read", "anything"])
+        .expect_err("the key is wrong");
+    assert!(format!("{error:#}").contains("odps.errors"), "{error:#}");
+    let error = JavaSdk
+        .call_with_key(&server, "wrong", &["read", "anything"])
+        .expect_err("the key is wrong");
+    assert!(
+        format!("{error:#}").contains("com.aliyun.odps"),
+        "{error:#}"
+    );
     Ok(())
 }
 
-/// Every way in and out of the tunnel that pyodps has, with its compiled and its pure Python writers.
-#[test]
-fn pyodps_gets_back_what_it_wrote_by_every_way_of_the_tunnel() -> Result<()> {
-    for writers in ["pure", "compiled"] {
-        let data = tempfile::tempdir()?;
-        let server = LocalServer::start(data.path())?;
-        let script = workspace().join("tests/conformance/python/tunnel.py");
-        let mut command = Command::new(Pyodps::python()?);
-        command
-            .arg(script)
-            .envs(server.environment())
-            .env("LONGSHORE_PYODPS", writers);
-        Run::of(&mut command)?.success().context(writers)?;
-    }
+/// Every way in and out of the tunnel that pyodps has.
+fn every_way_of_the_tunnel(writers: &str) -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let server = LocalServer::start(data.path())?;
+    let mut environment: Vec<_> = server.environment().collect();
+    environment.push(("LONGSHORE_PYODPS", writers));
+    Pyodps::script("tunnel.py", &[], &environment)?;
     Ok(())
+}
+
+#[test]
+fn pyodps_gets_back_what_its_pure_python_writers_wrote() -> Result<()> {
+    every_way_of_the_tunnel("pure")
+}
+
+#[test]
+fn pyodps_gets_back_what_its_compiled_writers_wrote() -> Result<()> {
+    every_way_of_the_tunnel("compiled")
 }

@@ -6,8 +6,11 @@
     reason = "a missing member of a JSON value reads as null; a wrong row index is a failed test"
 )]
 
+mod changes;
+mod compression;
 mod conformance;
 mod https;
 mod quickstart;
 mod read_back;
 mod recovery;
+mod unloaded;

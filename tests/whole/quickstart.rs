@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use longshore_tests::{Client, JavaSdk, LocalServer, Pyodps, Run, longshore, workspace};
 use serde_json::Value;
 
+use crate::unloaded::read_files;
+
 /// Copies the example, so that what a run leaves behind stays out of the checkout.
 pub(crate) fn copy_of_example() -> Result<tempfile::TempDir> {
     let copy = tempfile::tempdir()?;
@@ -72,11 +74,13 @@ fn compact_json(text: &str) -> String {
 }
 
 /// Fails unless a client reads from `table` exactly what MariaDB held in the end.
-pub(crate) fn assert_equals_mariadb(
-    client: &dyn Client,
-    server: &LocalServer,
-    table: &str,
-) -> Result<()> {
+fn assert_equals_mariadb(client: &dyn Client, server: &LocalServer, table: &str) -> Result<()> {
+    let rows = client.call(server, &["read", table])?;
+    assert_same(table, &rows, canonical_of_client)
+}
+
+/// The same of rows that were read, as JSON lines.
+fn assert_same(table: &str, read: &str, canonical: fn(&str, &Value) -> Value) -> Result<()> {
     let expected = workspace().join(format!("examples/quickstart/expected/{table}.jsonl"));
     let expected =
         std::fs::read_to_string(&expected).with_context(|| expected.display().to_string())?;
@@ -95,7 +99,7 @@ pub(crate) fn assert_equals_mariadb(
         rows.sort();
         Ok(rows)
     };
-    let actual = rows(&client.call(server, &["read", table])?, canonical_of_client)?;
+    let actual = rows(read, canonical)?;
     let expected = rows(&expected, canonical_of_mariadb)?;
     for (actual, expected) in actual.iter().zip(&expected) {
         assert_eq!(actual, expected, "{table}");
@@ -104,13 +108,21 @@ pub(crate) fn assert_equals_mariadb(
     Ok(())
 }
 
+/// The server's files have no zones.
+fn canonical_of_file(column: &str, value: &Value) -> Value {
+    match (column, value) {
+        ("created_at" | "placed_at", Value::String(text)) => Value::String(format!("{text}Z")),
+        _ => canonical_of_client(column, value),
+    }
+}
+
 /// Sum of one count over all tables of a report.
 fn rows(report: &Value, count: &str) -> u64 {
     let tables = report["tables"].as_array().into_iter().flatten();
     tables.filter_map(|table| table[count].as_u64()).sum()
 }
 
-pub(crate) const SHOP: [&str; 4] = ["customers", "products", "orders", "order_items"];
+const SHOP: [&str; 4] = ["customers", "products", "orders", "order_items"];
 
 #[test]
 fn the_change_stream_ends_as_the_source_database() -> Result<()> {
@@ -124,6 +136,10 @@ fn the_change_stream_ends_as_the_source_database() -> Result<()> {
     for table in SHOP {
         assert_equals_mariadb(&Pyodps, &server, table)?;
         assert_equals_mariadb(&JavaSdk, &server, table)?;
+    }
+    for (reader, table, rows) in read_files(server.data(), &SHOP)? {
+        assert_same(&table, &rows, canonical_of_file)
+            .with_context(|| format!("read from files by {reader}"))?;
     }
     Ok(())
 }

@@ -1,202 +1,315 @@
 //! Kills: of the host during a run, of the server during a run. Whatever is killed, the tables end
 //! equal to the source.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use longshore_tests::{Client, LocalServer, Pyodps, Run, longshore};
+use serde_json::Value;
 
-const ROWS: u64 = 60_000;
+use crate::changes::{Changes, PARTITIONS};
+
+/// Enough for several checkpoints.
+const ROWS: u64 = 120_000;
 const KEYS: u64 = 5_000;
+const KILLS: usize = 3;
 
-/// Upserts and deletes over `KEYS` keys as plain Debezium JSON; returns the final version of each key.
-fn write_changes(path: &Path) -> Result<Vec<Option<u64>>> {
-    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
-    let mut rows = vec![None; usize::try_from(KEYS)?];
-    for version in 0..ROWS {
-        let id = version.wrapping_mul(2_654_435_761) % KEYS;
-        let row = &mut rows[usize::try_from(id)?];
-        let image = |version: u64| {
-            format!(r#"{{"id":{id},"version":{version},"text":"row {id} at {version}"}}"#)
+/// A source that takes a while, and what its table must hold in the end.
+enum Source {
+    /// Each row once.
+    Append,
+    /// The last version of each key.
+    Delta { changes: Changes, partitioned: bool },
+}
+
+impl Source {
+    fn append(directory: &Path) -> Result<Self> {
+        let file = std::fs::File::create(directory.join("rows"))?;
+        let mut file = std::io::BufWriter::new(file);
+        for id in 0..ROWS {
+            writeln!(file, r#"{{"id":{id},"part":{}}}"#, id % PARTITIONS)?;
+        }
+        file.flush()?;
+        Ok(Self::Append)
+    }
+
+    fn delta(directory: &Path, partitioned: bool) -> Result<Self> {
+        let changes = Changes::write(&directory.join("rows"), "t", ROWS, KEYS)?;
+        Ok(Self::Delta {
+            changes,
+            partitioned,
+        })
+    }
+
+    fn rows(&self) -> u64 {
+        match self {
+            Self::Append => ROWS,
+            Self::Delta { .. } => ROWS,
+        }
+    }
+
+    fn pipeline(&self, server: &LocalServer) -> Result<String> {
+        let source = match self {
+            Self::Append => {
+                "format: json\n  table: t\n  partition-by: part\n  schema: {id: bigint, part: int}"
+            }
+            Self::Delta { partitioned, .. } => &format!(
+                "format: debezium-json\n  primary-key: id\n  {}\
+                 schema: {{id: bigint, version: bigint, part: int, text: string}}",
+                if *partitioned {
+                    "partition-by: part\n  "
+                } else {
+                    ""
+                }
+            ),
         };
-        let before = row.map_or_else(|| "null".to_owned(), image);
-        let (op, after) = match *row {
-            Some(_) if version % 7 == 0 => ("d", None),
-            Some(_) => ("u", Some(version)),
-            None => ("c", Some(version)),
-        };
-        let after_image = after.map_or_else(|| "null".to_owned(), image);
-        writeln!(
-            file,
-            r#"{{"before":{before},"after":{after_image},"source":{{"db":"db","table":"keyed"}},"op":"{op}","ts_ms":{version}}}"#
+        Ok(format!(
+            "source:\n  type: file\n  path: rows\n  {source}\nsink:\n  type: maxcompute\n  endpoint: {}\n  project: {}\n  \
+             access-id: {}\n  access-key: {}\n  buckets-num: 4\npipeline:\n  name: kills\n  checkpoint-interval: 50ms\n",
+            server.value("ODPS_ENDPOINT")?,
+            server.value("ODPS_PROJECT")?,
+            server.value("ODPS_ACCESS_ID")?,
+            server.value("ODPS_ACCESS_KEY")?,
+        ))
+    }
+
+    /// A number that grows with each checkpoint; none while there is nothing.
+    fn progress(&self, server: &LocalServer) -> Result<Option<u64>> {
+        let endpoint = server.value("ODPS_ENDPOINT")?;
+        let tables = Run::of(&mut longshore(&[
+            "local",
+            "tables",
+            "--output",
+            "json",
+            "--endpoint",
+            endpoint,
+        ])?)?;
+        let tables: Value = serde_json::from_str(&tables.success()?.stdout)?;
+        let table = tables.as_array().into_iter().flatten();
+        let rows = table.filter(|table| table["name"] == "t");
+        let rows = rows.filter_map(|table| table["rows"].as_u64()).sum();
+        match self {
+            _ if rows == 0 => Ok(None),
+            Self::Append => Ok(Some(rows)),
+            Self::Delta { .. } => {
+                let answer = Pyodps.call(server, &["sql", "select max(version) as last from t"])?;
+                let answer: Value = serde_json::from_str(&answer)?;
+                Ok(answer["last"].as_str().map(str::parse).transpose()?)
+            }
+        }
+    }
+
+    /// Waits until a run has got further than `last`; false when it ends before.
+    fn wait_beyond(
+        &self,
+        last: &mut Option<u64>,
+        run: &mut Running,
+        server: &LocalServer,
+    ) -> Result<bool> {
+        loop {
+            if run.process.try_wait()?.is_some() {
+                return Ok(false);
+            }
+            let now = self.progress(server)?;
+            if now > *last {
+                *last = now;
+                return Ok(true);
+            }
+        }
+    }
+
+    fn assert_arrived(&self, server: &LocalServer) -> Result<()> {
+        match self {
+            Self::Delta {
+                changes,
+                partitioned,
+            } => changes.assert_equals(&Pyodps, server, "t", *partitioned),
+            Self::Append => {
+                let mut seen = vec![false; usize::try_from(ROWS)?];
+                for part in 0..PARTITIONS {
+                    let partition = format!("part={part}");
+                    let rows = Pyodps.call(server, &["read", "t", "--partition", &partition])?;
+                    for line in rows.lines() {
+                        let row: Value = serde_json::from_str(line)?;
+                        let id: usize = row["id"].as_str().context("id is there")?.parse()?;
+                        assert!(
+                            !std::mem::replace(&mut seen[id], true),
+                            "row {id} stands twice"
+                        );
+                    }
+                }
+                assert_eq!(seen.iter().position(|seen| !seen), None, "a row is missing");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A run of the pipeline that goes on.
+struct Running {
+    process: Child,
+    /// What it says, line by line.
+    stderr: Receiver<String>,
+}
+
+impl Running {
+    fn start(directory: &Path) -> Result<Self> {
+        let mut process = longshore(&["run", "pipeline.yaml", "--output", "json"])?
+            .current_dir(directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let lines = BufReader::new(process.stderr.take().context("stderr is piped")?).lines();
+        let (sender, stderr) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { process, stderr })
+    }
+
+    fn kill(mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Lets it come to its end; returns how many rows it read.
+    fn finish(mut self) -> Result<u64> {
+        let mut report = String::new();
+        let mut stdout = self.process.stdout.take().context("stdout is piped")?;
+        stdout.read_to_string(&mut report)?;
+        let status = self.process.wait()?;
+        if !status.success() {
+            let stderr: Vec<String> = self.stderr.iter().collect();
+            bail!("the run failed with {status}: {}", stderr.join("\n"));
+        }
+        let report: Value = serde_json::from_str(&report)?;
+        report["tables"][0]["read"]
+            .as_u64()
+            .with_context(|| report.to_string())
+    }
+
+    /// Waits until it says that it tries something again.
+    fn wait_for_warning(&self) -> Result<()> {
+        let mut said = Vec::new();
+        loop {
+            let line = self
+                .stderr
+                .recv_timeout(Duration::from_secs(20))
+                .with_context(|| format!("the run warned of nothing; it said {said:#?}"))?;
+            let repeats = line.ends_with("; repeating") || line.contains("; trying again in ");
+            if line.starts_with("warning: ") && repeats {
+                return Ok(());
+            }
+            said.push(line);
+        }
+    }
+}
+
+/// A directory with a pipeline in it, and where it goes.
+struct Scene {
+    directory: tempfile::TempDir,
+    server: LocalServer,
+    source: Source,
+}
+
+impl Scene {
+    fn new(source: impl FnOnce(&Path) -> Result<Source>) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let server = LocalServer::start(&directory.path().join("data"))?;
+        let source = source(directory.path())?;
+        // Starts the client, which takes longer than a checkpoint.
+        Pyodps.call(&server, &["sql", "select 1 as one"])?;
+        std::fs::write(
+            directory.path().join("pipeline.yaml"),
+            source.pipeline(&server)?,
         )?;
-        *row = after;
+        Ok(Self {
+            directory,
+            server,
+            source,
+        })
     }
-    file.flush()?;
-    Ok(rows)
-}
 
-fn pipeline(directory: &Path, server: &LocalServer, name: &str, source: &str) -> Result<String> {
-    let file = format!("{name}.yaml");
-    let definition = format!(
-        "source:\n  type: file\n{source}\nsink:\n  type: maxcompute\n  endpoint: {}\n  project: {}\n  access-id: {}\n  \
-         access-key: {}\n  buckets-num: 4\npipeline:\n  name: {name}\n  checkpoint-interval: 50ms\n",
-        server.value("ODPS_ENDPOINT")?,
-        server.value("ODPS_PROJECT")?,
-        server.value("ODPS_ACCESS_ID")?,
-        server.value("ODPS_ACCESS_KEY")?,
-    );
-    std::fs::write(directory.join(&file), definition)?;
-    Ok(file)
-}
-
-fn keyed_source(directory: &Path) -> Result<(String, Vec<Option<u64>>)> {
-    let rows = write_changes(&directory.join("changes.json"))?;
-    let source = "  path: changes.json\n  format: debezium-json\n  primary-key: id\n  \
-                  schema:\n    id: bigint\n    version: bigint\n    text: string";
-    Ok((source.to_owned(), rows))
-}
-
-fn start(directory: &Path, pipeline: &str) -> Result<Child> {
-    let mut command = longshore(&["run", pipeline, "--output", "json"])?;
-    command
-        .current_dir(directory)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    Ok(command.spawn()?)
-}
-
-fn assert_keyed_equals(server: &LocalServer, rows: &[Option<u64>]) -> Result<()> {
-    let mut read = vec![None; rows.len()];
-    for line in Pyodps.call(server, &["read", "keyed"])?.lines() {
-        let row: serde_json::Value = serde_json::from_str(line)?;
-        let number = |name: &str| {
-            row[name]
-                .as_str()
-                .and_then(|text| text.parse::<u64>().ok())
-                .context("a number")
-        };
-        let slot = &mut read[usize::try_from(number("id")?)?];
-        assert_eq!(*slot, None, "a key stands twice: {line}");
-        *slot = Some(number("version")?);
+    fn start(&self) -> Result<Running> {
+        Running::start(self.directory.path())
     }
-    for (id, (read, expected)) in read.iter().zip(rows).enumerate() {
-        assert_eq!(read, expected, "version of key {id}");
-    }
-    Ok(())
-}
 
-/// Rows a client can see in a table; none while it does not exist.
-fn visible(server: &LocalServer, table: &str) -> Result<u64> {
-    let endpoint = server.address()?;
-    let run = Run::of(&mut longshore(&[
-        "local",
-        "tables",
-        "--output",
-        "json",
-        "--endpoint",
-        &format!("http://{endpoint}/api"),
-    ])?)?;
-    let tables: serde_json::Value = serde_json::from_str(&run.success()?.stdout)?;
-    let rows = tables
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|entry| entry["name"] == table);
-    Ok(rows.and_then(|entry| entry["rows"].as_u64()).unwrap_or(0))
-}
-
-/// Waits until some of a run is committed and the run still goes on.
-fn wait_until_midway(run: &mut Child, server: &LocalServer, table: &str) -> Result<bool> {
-    loop {
-        if run.try_wait()?.is_some() {
-            return Ok(false);
+    /// Kills the host again and again, each time after it got further than the one before.
+    fn kill_hosts(self) -> Result<()> {
+        let mut last = None;
+        for kill in 0..KILLS {
+            let mut run = self.start()?;
+            assert!(
+                self.source.wait_beyond(&mut last, &mut run, &self.server)?,
+                "run {kill} ended before it could be killed"
+            );
+            run.kill()?;
         }
-        if visible(server, table)? > 0 {
-            return Ok(true);
+        let read = self.start()?.finish()?;
+        assert!(
+            read > 0 && read < self.source.rows(),
+            "the last run read {read} rows: it did not go on where the one before was"
+        );
+        self.source.assert_arrived(&self.server)
+    }
+
+    /// Kills the server again and again during one run, each time until the run says that it noticed.
+    fn kill_servers(mut self) -> Result<()> {
+        let mut last = None;
+        let mut run = self.start()?;
+        for kill in 0..KILLS {
+            assert!(
+                self.source.wait_beyond(&mut last, &mut run, &self.server)?,
+                "the run ended before kill {kill} of the server"
+            );
+            // What it said before is about the kill before.
+            run.stderr.try_iter().for_each(drop);
+            self.server.kill()?;
+            run.wait_for_warning()
+                .with_context(|| format!("kill {kill} of the server"))?;
+            self.server = self.server.kill_and_restart()?;
         }
+        let read = run.finish()?;
+        assert!(read >= self.source.rows(), "{read} rows were read");
+        self.source.assert_arrived(&self.server)
     }
 }
 
 #[test]
 fn a_delta_table_equals_its_source_after_the_host_is_killed() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let server = LocalServer::start(&directory.path().join("data"))?;
-    let (source, rows) = keyed_source(directory.path())?;
-    let file = pipeline(directory.path(), &server, "killed", &source)?;
-    let mut kills = 0;
-    for _ in 0..3 {
-        let mut run = start(directory.path(), &file)?;
-        if wait_until_midway(&mut run, &server, "keyed")? {
-            kills += 1;
-        }
-        run.kill()?;
-        run.wait()?;
-    }
-    assert!(kills > 0, "every run ended before it could be killed");
-    Run::of(longshore(&["run", &file])?.current_dir(directory.path()))?.success()?;
-    assert_keyed_equals(&server, &rows)
+    Scene::new(|directory| Source::delta(directory, false))?.kill_hosts()
+}
+
+#[test]
+fn a_partitioned_delta_table_equals_its_source_after_the_host_is_killed() -> Result<()> {
+    Scene::new(|directory| Source::delta(directory, true))?.kill_hosts()
 }
 
 #[test]
 fn an_append_table_holds_each_row_once_after_the_host_is_killed() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let server = LocalServer::start(&directory.path().join("data"))?;
-    let mut file =
-        std::io::BufWriter::new(std::fs::File::create(directory.path().join("rows.json"))?);
-    for id in 0..ROWS * 2 {
-        writeln!(file, r#"{{"id":{id},"part":{}}}"#, id % 3)?;
-    }
-    file.flush()?;
-    let source = "  path: rows.json\n  format: json\n  table: appended\n  partition-by: part\n  schema:\n    id: bigint\n    part: int";
-    let definition = pipeline(directory.path(), &server, "killed-append", source)?;
-    let mut run = start(directory.path(), &definition)?;
-    assert!(
-        wait_until_midway(&mut run, &server, "appended")?,
-        "the run ended before it could be killed"
-    );
-    run.kill()?;
-    run.wait()?;
-    Run::of(longshore(&["run", &definition])?.current_dir(directory.path()))?.success()?;
-    let mut seen = vec![false; usize::try_from(ROWS * 2)?];
-    for part in 0..3 {
-        let partition = format!("part={part}");
-        for line in Pyodps
-            .call(&server, &["read", "appended", "--partition", &partition])?
-            .lines()
-        {
-            let row: serde_json::Value = serde_json::from_str(line)?;
-            let id: usize = row["id"].as_str().context("id is there")?.parse()?;
-            assert!(
-                !std::mem::replace(&mut seen[id], true),
-                "row {id} stands twice"
-            );
-        }
-    }
-    assert_eq!(seen.iter().position(|seen| !seen), None, "a row is missing");
-    Ok(())
+    Scene::new(Source::append)?.kill_hosts()
 }
 
 #[test]
-fn a_run_outlives_the_death_of_its_server() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let server = LocalServer::start(&directory.path().join("data"))?;
-    let (source, rows) = keyed_source(directory.path())?;
-    let file = pipeline(directory.path(), &server, "server-killed", &source)?;
-    let mut run = start(directory.path(), &file)?;
-    assert!(
-        wait_until_midway(&mut run, &server, "keyed")?,
-        "the run ended before the server could be killed"
-    );
-    let server = server.kill_and_restart()?;
-    let output = run.wait_with_output()?;
-    if !output.status.success() {
-        bail!(
-            "the run failed: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    assert_keyed_equals(&server, &rows)
+fn a_delta_table_equals_its_source_after_the_server_is_killed() -> Result<()> {
+    Scene::new(|directory| Source::delta(directory, false))?.kill_servers()
+}
+
+#[test]
+fn a_partitioned_delta_table_equals_its_source_after_the_server_is_killed() -> Result<()> {
+    Scene::new(|directory| Source::delta(directory, true))?.kill_servers()
+}
+
+#[test]
+fn an_append_table_holds_each_row_once_after_the_server_is_killed() -> Result<()> {
+    Scene::new(Source::append)?.kill_servers()
 }

@@ -1,15 +1,16 @@
-"""Writes and reads tables with pyodps as its users do. See `client.py --help`.
+"""Writes and reads tables with pyodps as its users do.
 
-Rows travel as canonical JSON text (`rows.json` says how), so that what this client reads can be compared with what the
-Java SDK wrote, and the other way round.
+Requests come as JSON lines `{"environment": {...}, "arguments": [...]}`, so that one process serves many; each is answered
+by a line `{"output": "..."}` or `{"error": "..."}`. Rows travel as canonical JSON text (`rows.json` says how), so that what
+this client reads can be compared with what the Java SDK wrote, and the other way round.
 """
 
 import argparse
 import datetime
 import decimal
 import json
-import os
 import sys
+import traceback
 
 import pandas
 import pyarrow
@@ -25,12 +26,12 @@ options.struct_as_dict = True
 UTC = datetime.timezone.utc
 
 
-def connect():
+def connect(environment):
     return ODPS(
-        os.environ["ODPS_ACCESS_ID"],
-        os.environ["ODPS_ACCESS_KEY"],
-        os.environ["ODPS_PROJECT"],
-        endpoint=os.environ["ODPS_ENDPOINT"],
+        environment["ODPS_ACCESS_ID"],
+        environment["ODPS_ACCESS_KEY"],
+        environment["ODPS_PROJECT"],
+        endpoint=environment["ODPS_ENDPOINT"],
     )
 
 
@@ -227,22 +228,48 @@ def read(o, args):
     else:
         with table.open_reader(partition=args.partition) as reader:
             rows = [[encode(record[c.name], c.type) for c in columns] for record in reader]
-    for row in rows:
-        print(json.dumps(dict(zip([c.name for c in columns], row)), ensure_ascii=False))
+    return "".join(line([c.name for c in columns], row) for row in rows)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=["create", "write", "read"])
+def line(names, row):
+    return json.dumps(dict(zip(names, row)), ensure_ascii=False) + "\n"
+
+
+def count(o, args):
+    return str(TableTunnel(o).create_download_session(args.table, partition_spec=args.partition).count)
+
+
+def sql(o, args):
+    """What a query answers; it stands where other actions have the table."""
+    with o.execute_sql(args.table).open_reader(tunnel=True) as reader:
+        columns = reader.schema.columns
+        rows = [[encode(record[c.name], c.type) for c in columns] for record in reader]
+    return "".join(line([c.name for c in columns], row) for row in rows)
+
+
+def serve(request):
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("action", choices=["create", "write", "read", "count", "sql"])
     parser.add_argument("table")
     parser.add_argument("--mode", default="batch")
     parser.add_argument("--rows", help="rows.json or a file of that form")
     parser.add_argument("--partition", help="one level, `pt=value`")
     parser.add_argument("--primary-key")
     parser.add_argument("--compress", default="raw", choices=["raw", "zlib", "zstd", "snappy", "lz4"])
-    args = parser.parse_args()
-    sys.stdout.reconfigure(encoding="utf-8")
-    {"create": create, "write": write, "read": read}[args.action](connect(), args)
+    args = parser.parse_args(request["arguments"])
+    actions = {"create": create, "write": write, "read": read, "count": count, "sql": sql}
+    return actions[args.action](connect(request["environment"]), args) or ""
+
+
+def main():
+    answers = sys.stdout
+    sys.stdout = sys.stderr
+    for request in sys.stdin:
+        try:
+            answer = {"output": serve(json.loads(request))}
+        except Exception:
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 main()

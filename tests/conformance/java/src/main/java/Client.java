@@ -1,10 +1,11 @@
 import com.aliyun.odps.Column;
 import com.aliyun.odps.Odps;
 import com.aliyun.odps.PartitionSpec;
-import com.aliyun.odps.Table;
 import com.aliyun.odps.TableSchema;
 import com.aliyun.odps.account.AliyunAccount;
 import com.aliyun.odps.data.ArrayRecord;
+import com.aliyun.odps.data.ArrowRecordReader;
+import com.aliyun.odps.data.ArrowRecordWriter;
 import com.aliyun.odps.data.Binary;
 import com.aliyun.odps.data.Char;
 import com.aliyun.odps.data.Record;
@@ -29,7 +30,11 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -46,11 +51,16 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.apache.arrow.memory.BufferAllocator;
+import org.apache.arrow.memory.RootAllocator;
+import org.apache.arrow.vector.VectorSchemaRoot;
 
 /**
  * Writes and reads tables with the Java SDK as its users do:
- * {@code Client create|write|read TABLE [--mode M] [--rows FILE] [--partition pt=v] [--primary-key C] [--compress K]}.
- * Rows travel as canonical JSON text, the same as the Python client's.
+ * {@code create|write|read|count TABLE [--mode M] [--rows FILE] [--partition pt=v] [--primary-key C] [--compress K]}.
+ * Requests come as JSON lines {@code {"environment": {...}, "arguments": [...]}}, so that one process serves many;
+ * each is answered by a line {@code {"output": "..."}} or {@code {"error": "..."}}. Rows travel as canonical JSON text,
+ * the same as the Python client's.
  */
 public class Client {
   private static final Gson GSON = new GsonBuilder().serializeNulls().disableHtmlEscaping().create();
@@ -58,19 +68,44 @@ public class Client {
   private static final DateTimeFormatter NANOS = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSSSSSSSS");
 
   public static void main(String[] args) throws Exception {
-    System.setOut(new PrintStream(System.out, true, StandardCharsets.UTF_8));
-    Map<String, String> flags = new HashMap<>(Map.of("mode", "batch", "compress", "raw"));
-    for (int i = 2; i < args.length; i += 2) flags.put(args[i].substring(2), args[i + 1]);
-    Odps odps = new Odps(new AliyunAccount(System.getenv("ODPS_ACCESS_ID"), System.getenv("ODPS_ACCESS_KEY")));
-    odps.setEndpoint(System.getenv("ODPS_ENDPOINT"));
-    odps.setDefaultProject(System.getenv("ODPS_PROJECT"));
-    switch (args[0]) {
-      case "create" -> create(odps, args[1], flags);
-      case "write" -> write(odps, args[1], flags);
-      case "read" -> read(odps, args[1], flags);
-      default -> throw new IllegalArgumentException("unknown action " + args[0]);
+    PrintStream answers = new PrintStream(System.out, true, StandardCharsets.UTF_8);
+    System.setOut(System.err);
+    BufferedReader requests = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    String line;
+    while ((line = requests.readLine()) != null) {
+      JsonObject answer = new JsonObject();
+      try {
+        answer.addProperty("output", serve(JsonParser.parseString(line).getAsJsonObject()));
+      } catch (Throwable failure) {
+        StringWriter trace = new StringWriter();
+        failure.printStackTrace(new PrintWriter(trace));
+        answer.addProperty("error", trace.toString());
+      }
+      answers.println(GSON.toJson(answer));
     }
     System.exit(0);
+  }
+
+  private static String serve(JsonObject request) throws Exception {
+    JsonObject environment = request.getAsJsonObject("environment");
+    List<String> args = new ArrayList<>();
+    for (JsonElement argument : request.getAsJsonArray("arguments")) args.add(argument.getAsString());
+    Map<String, String> flags = new HashMap<>(Map.of("mode", "batch", "compress", "raw"));
+    for (int i = 2; i < args.size(); i += 2) flags.put(args.get(i).substring(2), args.get(i + 1));
+    Odps odps = new Odps(new AliyunAccount(
+        environment.get("ODPS_ACCESS_ID").getAsString(), environment.get("ODPS_ACCESS_KEY").getAsString()));
+    odps.setEndpoint(environment.get("ODPS_ENDPOINT").getAsString());
+    odps.setDefaultProject(environment.get("ODPS_PROJECT").getAsString());
+    String table = args.get(1);
+    StringBuilder output = new StringBuilder();
+    switch (args.get(0)) {
+      case "create" -> create(odps, table, flags);
+      case "write" -> write(odps, table, flags);
+      case "read" -> read(odps, table, flags, output);
+      case "count" -> output.append(download(odps, table, flags).getRecordCount());
+      default -> throw new IllegalArgumentException("unknown action " + args.get(0));
+    }
+    return output.toString();
   }
 
   private static JsonObject rows(Map<String, String> flags) throws Exception {
@@ -98,11 +133,13 @@ public class Client {
     }
   }
 
-  private static CompressOption compression(String name) {
+  private static CompressOption compression(Map<String, String> flags) {
+    String name = flags.get("compress");
     CompressOption.CompressAlgorithm algorithm = switch (name) {
       case "zlib" -> CompressOption.CompressAlgorithm.ODPS_ZLIB;
       case "snappy" -> CompressOption.CompressAlgorithm.ODPS_SNAPPY;
-      case "lz4" -> CompressOption.CompressAlgorithm.ODPS_LZ4_FRAME;
+      case "lz4" -> flags.get("mode").equals("arrow") ? CompressOption.CompressAlgorithm.ODPS_ARROW_LZ4_FRAME
+          : CompressOption.CompressAlgorithm.ODPS_LZ4_FRAME;
       case "raw" -> CompressOption.CompressAlgorithm.ODPS_RAW;
       default -> throw new IllegalArgumentException(name);
     };
@@ -113,7 +150,7 @@ public class Client {
     TableTunnel tunnel = new TableTunnel(odps);
     String project = odps.getDefaultProject();
     PartitionSpec partition = flags.containsKey("partition") ? new PartitionSpec(flags.get("partition")) : null;
-    CompressOption option = compression(flags.get("compress"));
+    CompressOption option = compression(flags);
     JsonArray rows = rows(flags).getAsJsonArray("rows");
     switch (flags.get("mode")) {
       case "batch" -> {
@@ -125,6 +162,24 @@ public class Client {
               Record record = session.newRecord();
               fill(record, session.getSchema(), rows.get(i).getAsJsonArray());
               writer.write(record);
+            }
+          }
+        }
+        session.commit(new Long[] {0L, 1L});
+      }
+      case "arrow" -> {
+        var session = partition == null ? tunnel.createUploadSession(project, name)
+            : tunnel.createUploadSession(project, name, partition);
+        try (BufferAllocator allocator = new RootAllocator();
+            VectorSchemaRoot root = VectorSchemaRoot.create(session.getArrowSchema(), allocator)) {
+          for (long block = 0; block < 2; block++) {
+            try (ArrowRecordWriter writer = session.openArrowRecordWriter(block, option)) {
+              // A batch a row, so that blocks hold several batches.
+              for (int i = (int) block; i < rows.size(); i += 2) {
+                root.allocateNew();
+                ArrowValues.fill(root, session.getSchema(), rows.get(i).getAsJsonArray());
+                writer.write(root);
+              }
             }
           }
         }
@@ -180,7 +235,7 @@ public class Client {
     }
   }
 
-  private static Object decode(JsonElement value, TypeInfo type) {
+  static Object decode(JsonElement value, TypeInfo type) {
     if (value.isJsonNull()) return null;
     switch (type.getOdpsType()) {
       case ARRAY: {
@@ -227,28 +282,51 @@ public class Client {
     };
   }
 
-  private static void read(Odps odps, String name, Map<String, String> flags) throws Exception {
+  private static TableTunnel.DownloadSession download(Odps odps, String name, Map<String, String> flags) throws Exception {
     TableTunnel tunnel = new TableTunnel(odps);
     String project = odps.getDefaultProject();
-    PartitionSpec partition = flags.containsKey("partition") ? new PartitionSpec(flags.get("partition")) : null;
-    Table table = odps.tables().get(name);
-    TableSchema schema = table.getSchema();
-    var session = partition == null ? tunnel.createDownloadSession(project, name)
-        : tunnel.createDownloadSession(project, name, partition);
-    try (RecordReader reader = session.openRecordReader(0, session.getRecordCount(), compression(flags.get("compress")))) {
-      Record record;
-      while ((record = reader.read()) != null) {
-        JsonObject row = new JsonObject();
-        for (int i = 0; i < schema.getColumns().size(); i++) {
-          Column column = schema.getColumn(i);
-          row.add(column.getName(), encode(((ArrayRecord) record).get(i), column.getTypeInfo()));
+    return flags.containsKey("partition")
+        ? tunnel.createDownloadSession(project, name, new PartitionSpec(flags.get("partition")))
+        : tunnel.createDownloadSession(project, name);
+  }
+
+  private static void read(Odps odps, String name, Map<String, String> flags, StringBuilder output) throws Exception {
+    TableSchema schema = odps.tables().get(name).getSchema();
+    var session = download(odps, name, flags);
+    CompressOption option = compression(flags);
+    switch (flags.get("mode")) {
+      case "batch" -> {
+        try (RecordReader reader = session.openRecordReader(0, session.getRecordCount(), option)) {
+          Record record;
+          while ((record = reader.read()) != null) {
+            JsonObject row = new JsonObject();
+            for (int i = 0; i < schema.getColumns().size(); i++) {
+              Column column = schema.getColumn(i);
+              row.add(column.getName(), encode(((ArrayRecord) record).get(i), column.getTypeInfo()));
+            }
+            output.append(GSON.toJson(row)).append('\n');
+          }
         }
-        System.out.println(GSON.toJson(row));
       }
+      case "arrow" -> {
+        try (BufferAllocator allocator = new RootAllocator();
+            ArrowRecordReader reader =
+                session.openArrowRecordReader(0, session.getRecordCount(), schema.getColumns(), allocator, option)) {
+          VectorSchemaRoot batch;
+          while ((batch = reader.read()) != null) {
+            try (VectorSchemaRoot root = batch) {
+              for (int row = 0; row < root.getRowCount(); row++) {
+                output.append(GSON.toJson(ArrowValues.row(root, schema, row))).append('\n');
+              }
+            }
+          }
+        }
+      }
+      default -> throw new IllegalArgumentException("unknown mode " + flags.get("mode"));
     }
   }
 
-  private static JsonElement encode(Object value, TypeInfo type) {
+  static JsonElement encode(Object value, TypeInfo type) {
     if (value == null) return JsonNull.INSTANCE;
     switch (type.getOdpsType()) {
       case ARRAY: {
