@@ -111,6 +111,8 @@ impl Driver {
                      this is a defect of the component, please report it",
                 ));
             }
+            // While the service is away this loop may go on for minutes: say so at once.
+            self.report();
             let now_ms = clock::monotonic_ms();
             self.collect_answers(self.pause(now_ms, u64::MAX));
         };

@@ -281,6 +281,13 @@ impl Client {
             return Err(failure);
         };
         self.counters.retry(failure.class.as_str());
+        self.log_repeat(&failure, draft, delay);
+        self.sleep(delay).await;
+        Ok(())
+    }
+
+    /// Say that `draft` is sent again in `delay` ms, so that a run does not wait in silence.
+    pub(super) fn log_repeat(&self, failure: &Failure, draft: &Draft, delay: u64) {
         let delay_text = delay.to_string();
         let level = if failure.class == RetryClass::Moved {
             LogLevel::Debug
@@ -295,8 +302,6 @@ impl Client {
             ),
             &[("delay_ms", &delay_text), ("class", failure.class.as_str())],
         );
-        self.sleep(delay).await;
-        Ok(())
     }
 
     /// Send `draft` once. The outer error is a failure to learn where to send it.

@@ -196,9 +196,9 @@ impl<'a> SessionCall<'a> {
                         ));
                     }
                     self.client.counters.retry(failure.class.as_str());
-                    self.client
-                        .sleep(delay.max(failure.hold_ms.unwrap_or(0)))
-                        .await;
+                    let wait = delay.max(failure.hold_ms.unwrap_or(0));
+                    self.client.log_repeat(&failure, &draft, wait);
+                    self.client.sleep(wait).await;
                 }
             }
             delay = (delay * 2).min(POLL_MS.1);
@@ -266,11 +266,14 @@ impl<'a> SessionCall<'a> {
                         self.client.counters.retry(class.as_str());
                         // Without an answer, or with a late one, the commit may have happened.
                         posted |= matches!(class, RetryClass::Transient | RetryClass::Damaged);
-                        if let Some(routed) = failure.routed_server {
-                            server = routed;
+                        if failure.routed_server.is_some() {
                             wait = 0;
                         }
                         wait = wait.max(failure.hold_ms.unwrap_or(0));
+                        self.client.log_repeat(&failure, &draft, wait);
+                        if let Some(routed) = failure.routed_server {
+                            server = routed;
+                        }
                     }
                 },
             }
