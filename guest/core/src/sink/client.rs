@@ -9,7 +9,7 @@ use super::metrics::{Counters, add};
 use super::task::{LocalFuture, Once, Slot, Timers};
 use crate::compress::Compressor;
 use crate::contract::{CheckpointReason, LogEvent, LogLevel, Now};
-use crate::error::SinkError;
+use crate::error::{ErrorClass, SinkError};
 use crate::options::{Endpoint, Options};
 use crate::request::{
     Body, Framing, Method, Request, RequestId, Response, SignScheme, SignSpec, TransportError,
@@ -226,11 +226,16 @@ impl Client {
         self.log.take()
     }
 
-    /// Rows were lost: only a new writer, from the last checkpoint, can go on.
+    /// Rows were lost: only a new writer, from the last checkpoint, can go on. Whatever passes by
+    /// itself does not help this one any more, so later calls must not be repeated.
     pub(super) fn fail(&self, error: &SinkError) {
-        self.failure
-            .borrow_mut()
-            .get_or_insert_with(|| error.clone());
+        self.failure.borrow_mut().get_or_insert_with(|| {
+            let mut error = error.clone();
+            if let ErrorClass::Transient(_) | ErrorClass::Throttled(_) = error.class {
+                error.class = ErrorClass::Fenced;
+            }
+            error
+        });
     }
 
     pub(super) fn failure(&self) -> Option<SinkError> {
