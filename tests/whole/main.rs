@@ -14,3 +14,4 @@ mod quickstart;
 mod read_back;
 mod recovery;
 mod unloaded;
+mod write_modes;

@@ -20,21 +20,48 @@ const KILLS: usize = 3;
 
 /// A source that takes a while, and what its table must hold in the end.
 enum Source {
-    /// Each row once.
-    Append,
+    /// Each row once, with these options of the sink.
+    Append { sink: &'static str },
+    /// Each row once, and none of those the table had before.
+    Overwrite { sink: &'static str },
     /// The last version of each key.
     Delta { changes: Changes, partitioned: bool },
 }
 
 impl Source {
-    fn append(directory: &Path) -> Result<Self> {
+    fn append(directory: &Path, sink: &'static str) -> Result<Self> {
         let file = std::fs::File::create(directory.join("rows"))?;
         let mut file = std::io::BufWriter::new(file);
         for id in 0..ROWS {
             writeln!(file, r#"{{"id":{id},"part":{}}}"#, id % PARTITIONS)?;
         }
         file.flush()?;
-        Ok(Self::Append)
+        Ok(Self::Append { sink })
+    }
+
+    fn overwrite(directory: &Path, sink: &'static str) -> Result<Self> {
+        Self::append(directory, "")?;
+        let old: String = (0..PARTITIONS)
+            .map(|part| format!("{{\"id\":{part},\"part\":{part}}}\n"))
+            .collect();
+        std::fs::write(directory.join("old"), old)?;
+        Ok(Self::Overwrite { sink })
+    }
+
+    /// Fills the table that is to be overwritten.
+    fn prepare(&self, directory: &Path, server: &LocalServer) -> Result<()> {
+        if let Self::Overwrite { .. } = self {
+            let pipeline = Self::Append { sink: "" }.pipeline(server)?;
+            let pipeline = pipeline
+                .replace("path: rows", "path: old")
+                .replace("name: kills", "name: before");
+            std::fs::write(directory.join("before.yaml"), pipeline)?;
+            let run = longshore(&["run", "before.yaml"])?
+                .current_dir(directory)
+                .output()?;
+            assert!(run.status.success(), "{run:?}");
+        }
+        Ok(())
     }
 
     fn delta(directory: &Path, partitioned: bool) -> Result<Self> {
@@ -47,7 +74,7 @@ impl Source {
 
     fn pipeline(&self, server: &LocalServer) -> Result<String> {
         let source = match self {
-            Self::Append => {
+            Self::Append { .. } | Self::Overwrite { .. } => {
                 "format: json\n  table: t\n  partition-by: part\n  schema: {id: bigint, part: int}"
             }
             Self::Delta { partitioned, .. } => &format!(
@@ -60,9 +87,13 @@ impl Source {
                 }
             ),
         };
+        let options = match self {
+            Self::Append { sink } | Self::Overwrite { sink } => sink,
+            Self::Delta { .. } => "",
+        };
         Ok(format!(
             "source:\n  type: file\n  path: rows\n  {source}\nsink:\n  type: maxcompute\n  endpoint: {}\n  project: {}\n  \
-             access-id: {}\n  access-key: {}\n  buckets-num: 4\npipeline:\n  name: kills\n  checkpoint-interval: 20ms\n",
+             access-id: {}\n  access-key: {}\n  buckets-num: 4\n{options}pipeline:\n  name: kills\n  checkpoint-interval: 20ms\n",
             server.value("ODPS_ENDPOINT")?,
             server.value("ODPS_PROJECT")?,
             server.value("ODPS_ACCESS_ID")?,
@@ -87,7 +118,9 @@ impl Source {
         let rows = rows.filter_map(|table| table["rows"].as_u64()).sum();
         match self {
             _ if rows == 0 => Ok(None),
-            Self::Append => Ok(Some(rows)),
+            // The rows of before must be gone, and be more than those.
+            Self::Overwrite { .. } if rows <= PARTITIONS => Ok(None),
+            Self::Append { .. } | Self::Overwrite { .. } => Ok(Some(rows)),
             Self::Delta { .. } => {
                 let answer = Pyodps.call(server, &["sql", "select max(version) as last from t"])?;
                 let answer: Value = serde_json::from_str(&answer)?;
@@ -121,7 +154,7 @@ impl Source {
                 changes,
                 partitioned,
             } => changes.assert_equals(&Pyodps, server, "t", *partitioned),
-            Self::Append => {
+            Self::Append { .. } | Self::Overwrite { .. } => {
                 let mut seen = vec![false; usize::try_from(ROWS)?];
                 for part in 0..PARTITIONS {
                     let partition = format!("part={part}");
@@ -225,6 +258,7 @@ impl Scene {
         let source = source(directory.path())?;
         // Starts the client, which takes longer than a checkpoint.
         Pyodps.call(&server, &["sql", "select 1 as one"])?;
+        source.prepare(directory.path(), &server)?;
         std::fs::write(
             directory.path().join("pipeline.yaml"),
             source.pipeline(&server)?,
@@ -293,7 +327,23 @@ fn a_partitioned_delta_table_equals_its_source_after_the_host_is_killed() -> Res
 
 #[test]
 fn an_append_table_holds_each_row_once_after_the_host_is_killed() -> Result<()> {
-    Scene::new(Source::append)?.kill_hosts()
+    Scene::new(|directory| Source::append(directory, ""))?.kill_hosts()
+}
+
+#[test]
+fn an_append_table_written_by_arrow_holds_each_row_once_after_the_host_is_killed() -> Result<()> {
+    Scene::new(|directory| Source::append(directory, "  tunnel: arrow\n"))?.kill_hosts()
+}
+
+#[test]
+fn an_overwritten_table_holds_each_row_once_after_the_host_is_killed() -> Result<()> {
+    Scene::new(|directory| Source::overwrite(directory, "  overwrite: true\n"))?.kill_hosts()
+}
+
+#[test]
+fn an_overwritten_table_holds_each_row_once_after_the_server_is_killed() -> Result<()> {
+    let sink = "  overwrite: true\n  tunnel: arrow\n";
+    Scene::new(|directory| Source::overwrite(directory, sink))?.kill_servers()
 }
 
 #[test]
@@ -308,5 +358,5 @@ fn a_partitioned_delta_table_equals_its_source_after_the_server_is_killed() -> R
 
 #[test]
 fn an_append_table_holds_each_row_once_after_the_server_is_killed() -> Result<()> {
-    Scene::new(Source::append)?.kill_servers()
+    Scene::new(|directory| Source::append(directory, ""))?.kill_servers()
 }

@@ -32,7 +32,7 @@ fn unload(directory: &Path, server: &LocalServer, name: &str, source: &str) -> R
 }
 
 /// Fails unless both clients read exactly these rows, as records and as Arrow.
-fn assert_both_read(
+pub(crate) fn assert_both_read(
     server: &LocalServer,
     table: &str,
     partition: Option<&str>,

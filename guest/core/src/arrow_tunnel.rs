@@ -3,6 +3,8 @@
 //! There is no schema message, no dictionary and no end marker: the service knows the columns, and
 //! the layout of the buffers is all that matters.
 
+mod columns;
+
 use std::fmt;
 
 use arrow_array::RecordBatch;
@@ -13,6 +15,8 @@ use arrow_ipc::writer::{
 use arrow_schema::{ArrowError, DataType};
 
 use crate::checksum;
+
+pub use columns::ColumnRows;
 
 /// The chunk size the official clients use, in bytes.
 pub const CHUNK_SIZE: u32 = 65_536;

@@ -28,6 +28,30 @@ pub enum DeleteOnAppend {
     Log,
 }
 
+/// What rows do to tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteOperation {
+    /// Upsert where there is a primary key, else append.
+    Auto,
+    /// Append, whatever key the rows have.
+    Insert,
+    /// Upsert, and nothing else.
+    Upsert,
+    /// Append every change as a row of its own.
+    AppendOnly,
+}
+
+/// How rows reach tables without a primary key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendTunnel {
+    /// Blocks of records.
+    Batch,
+    /// Blocks of Arrow record batches.
+    Arrow,
+    /// Packs that are visible once they are sent.
+    Stream,
+}
+
 /// A base address of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -119,6 +143,18 @@ pub struct Options {
     pub region: Option<String>,
     /// `write.bucket.num` of created Delta tables.
     pub buckets_num: u32,
+    /// What rows do.
+    pub operation: WriteOperation,
+    /// Column that receives what happened to a row, with [`WriteOperation::AppendOnly`].
+    pub operation_column: Option<String>,
+    /// How rows reach append tables.
+    pub append_tunnel: AppendTunnel,
+    /// Rows of one Arrow record batch.
+    pub arrow_batch_rows: usize,
+    /// The first rows of a run replace what a partition holds.
+    pub overwrite: bool,
+    /// Upserts touch only the columns that the rows have.
+    pub partial_columns: bool,
     /// Compression of bodies.
     pub compression: Compression,
     /// Upper bound of all buffers of one writer, in bytes.
@@ -129,13 +165,17 @@ pub struct Options {
     pub block_size: u64,
     /// Age at which buffered rows are sent however few they are; 0 = never.
     pub flush_interval_ms: u64,
+    /// Number of rows at which a buffer is sent; `u64::MAX` = never.
+    pub flush_rows: u64,
+    /// The first buffers are as large as the later ones.
+    pub full_buffers: bool,
     /// Commits at once.
     pub commit_threads: usize,
     /// Data requests at once within one session.
     pub flush_concurrent: usize,
     /// Requests in flight at once in all.
     pub max_requests: usize,
-    /// Slots asked for at upsert session creation.
+    /// Slots asked for at upsert and stream session creation.
     pub slot_num: u32,
     /// Deletes on append tables.
     pub delete_on_append: DeleteOnAppend,
@@ -149,8 +189,14 @@ pub struct Options {
     pub max_open_partitions: usize,
     /// Age of a session at which a checkpoint is asked for.
     pub session_max_age_ms: u64,
-    /// How long to wait for an upsert commit.
+    /// How long to wait for the commit of a session.
     pub commit_timeout_ms: u64,
+    /// Repeats of a failed commit; `u32::MAX` = as many as there is time for.
+    pub commit_max_retries: u32,
+    /// An accepted commit counts as done.
+    pub commit_async: bool,
+    /// Life of an upsert session, in hours.
+    pub session_hours: u32,
     /// How long to wait for a DDL statement.
     pub ddl_timeout_ms: u64,
     /// Connect timeout of each request.
@@ -193,8 +239,22 @@ impl Options {
         };
         r.choice("type");
         let total_buffer = r.bytes("total.buffer-size", 1 << 20);
-        let bucket_buffer = r.bytes("bucket.buffer-size", 1 << 10);
-        let block_size = r.bytes("block-size", 1 << 10);
+        let mut bucket_buffer = r.bytes("bucket.buffer-size", 1 << 10);
+        let mut block_size = r.bytes("block-size", 1 << 10);
+        let full_buffers = r.boolean("sink.file-cached.enable");
+        let rolling_size = r.bytes("sink.file-cached.rolling.max-size", 1 << 10);
+        if full_buffers {
+            bucket_buffer = rolling_size;
+            block_size = rolling_size;
+        }
+        let operation = r.operation();
+        let append_tunnel = r.append_tunnel();
+        let flush_interval_ms = match (r.is_given("flush.interval"), append_tunnel) {
+            (true, _) => r.duration("flush.interval", 0),
+            (false, AppendTunnel::Stream) => 3_000,
+            (false, _) if full_buffers => 0,
+            (false, _) => 30_000,
+        };
         let rest = Self {
             endpoint: endpoint.clone().unwrap_or(Endpoint {
                 scheme: Scheme::Http,
@@ -211,7 +271,18 @@ impl Options {
             total_buffer,
             bucket_buffer,
             block_size,
-            flush_interval_ms: r.duration("flush.interval", 0),
+            flush_interval_ms,
+            flush_rows: match r.integer("flush.rows", 0, u32::MAX) {
+                0 => u64::MAX,
+                rows => rows.into(),
+            },
+            full_buffers,
+            operation,
+            operation_column: r.text("mapping.operation.type.to"),
+            append_tunnel,
+            arrow_batch_rows: r.integer("arrow.batch-rows", 1, 1 << 24) as usize,
+            overwrite: r.boolean("overwrite"),
+            partial_columns: r.boolean("upsert.partial-column.enable"),
             commit_threads: r.integer("commit.thread-num", 1, 1024) as usize,
             flush_concurrent: r.integer("flush.concurrent-num", 1, 1024) as usize,
             max_requests: r.integer("max-requests", 1, 1024) as usize,
@@ -223,6 +294,11 @@ impl Options {
             max_open_partitions: r.integer("open-partitions", 1, 60_000) as usize,
             session_max_age_ms: r.duration("session.max-age", 60_000),
             commit_timeout_ms: r.duration("commit.timeout", 1),
+            commit_max_retries: r
+                .optional_integer("commit.max-retries", 0, 1_000_000)
+                .unwrap_or(u32::MAX),
+            commit_async: r.boolean("commit.async"),
+            session_hours: r.whole_hours("session.lifecycle"),
             ddl_timeout_ms: r.duration("ddl.timeout", 1),
             connect_timeout_ms: r.duration("connect.timeout", 1),
             response_timeout_ms: r.duration("response.timeout", 1),
@@ -233,9 +309,57 @@ impl Options {
                 max_delay_ms: r.duration("retry.max-delay", 1),
             },
         };
+        rest.refuse_contradictions(r);
         endpoint.and(project).map(|_| rest)
     }
 }
+
+impl Options {
+    /// Combinations that have no meaning, or not the one their writer may expect.
+    fn refuse_contradictions(&self, r: &mut Reader) {
+        let upsert = self.operation == WriteOperation::Upsert;
+        let append = matches!(
+            self.operation,
+            WriteOperation::Insert | WriteOperation::AppendOnly
+        );
+        let stream = self.append_tunnel == AppendTunnel::Stream;
+        if upsert && self.append_tunnel != AppendTunnel::Batch {
+            r.contradiction(
+                "tunnel",
+                "`operation` is upsert, which has a tunnel of its own; remove one",
+            );
+        }
+        if self.overwrite && upsert {
+            r.contradiction("overwrite", "`operation` is upsert, and tables with a primary key can not be overwritten; truncate the table instead");
+        }
+        if self.overwrite && stream {
+            r.contradiction(
+                "overwrite",
+                "the stream tunnel can not overwrite; set `tunnel` to batch or arrow",
+            );
+        }
+        if self.partial_columns && append {
+            r.contradiction("upsert.partial-column.enable", "`operation` is not upsert, and rows that are appended are always whole; remove one");
+        }
+        match (&self.operation_column, self.operation) {
+            (None, WriteOperation::AppendOnly) => r.errors.push(SinkError::permanent(
+                "option.missing",
+                "option `mapping.operation.type.to` is required with `operation: append-only`: without it inserted and deleted rows would look the same; name the column that says what happened",
+            )),
+            (Some(_), WriteOperation::Auto | WriteOperation::Insert | WriteOperation::Upsert) => {
+                r.contradiction("mapping.operation.type.to", "it needs `operation: append-only`; set that, or remove it");
+            }
+            _ => {}
+        }
+        if self.session_max_age_ms >= u64::from(self.session_hours) * HOUR_MS
+            && r.is_given("session.lifecycle")
+        {
+            r.contradiction("session.lifecycle", "`session.max-age` must be shorter, so that there is time for a checkpoint; lower it");
+        }
+    }
+}
+
+const HOUR_MS: u64 = 3_600_000;
 
 /// Given options by canonical name, and the faults found so far.
 struct Reader {
@@ -278,6 +402,92 @@ impl Reader {
         text.filter(|t| !t.is_empty())
     }
 
+    fn is_given(&self, name: &str) -> bool {
+        self.given.contains_key(name)
+    }
+
+    /// The name as it was written.
+    fn spelled(&self, name: &'static str) -> String {
+        self.given
+            .get(name)
+            .map_or(name, |(key, _)| key.as_str())
+            .to_owned()
+    }
+
+    fn contradiction(&mut self, name: &'static str, why: &str) {
+        let spelled = self.spelled(name);
+        self.errors.push(SinkError::permanent(
+            "option.contradiction",
+            format!("option `{spelled}` does not go with the others: {why}"),
+        ));
+    }
+
+    /// The choice of option `name`, or the one that a switch stands for: each switch means a choice
+    /// when it is on, and says nothing when it is off.
+    fn switched(
+        &mut self,
+        name: &'static str,
+        switches: &[(&'static str, &'static str)],
+    ) -> Option<String> {
+        let mut chosen = self.choice(name);
+        let mut by = self.is_given(name).then_some(name);
+        for (switch, choice) in switches {
+            if !self.boolean(switch) {
+                continue;
+            }
+            if let Some(other) = by.filter(|_| chosen.as_deref() != Some(choice)) {
+                let other = self.spelled(other);
+                self.contradiction(
+                    switch,
+                    &format!("it means `{name}: {choice}`, and `{other}` says otherwise; keep one"),
+                );
+            }
+            chosen = Some((*choice).to_owned());
+            by = Some(switch);
+        }
+        chosen
+    }
+
+    fn operation(&mut self) -> WriteOperation {
+        let switches = [("enableUpsert", "upsert")];
+        match self.switched("operation", &switches).as_deref() {
+            Some("insert") => WriteOperation::Insert,
+            Some("upsert") => WriteOperation::Upsert,
+            Some("append-only") => WriteOperation::AppendOnly,
+            _ => WriteOperation::Auto,
+        }
+    }
+
+    fn append_tunnel(&mut self) -> AppendTunnel {
+        let switches = [
+            ("useStreamTunnel", "stream"),
+            ("insert.arrow-writer.enable", "arrow"),
+        ];
+        match self.switched("tunnel", &switches).as_deref() {
+            Some("arrow") => AppendTunnel::Arrow,
+            Some("stream") => AppendTunnel::Stream,
+            _ => AppendTunnel::Batch,
+        }
+    }
+
+    /// A time of 1 to 24 whole hours.
+    fn whole_hours(&mut self, name: &'static str) -> u32 {
+        const LONGEST: u32 = 24;
+        let Some(text) = self.text(name) else {
+            return LONGEST;
+        };
+        let hours = value::duration_ms(&text)
+            .filter(|ms| ms % HOUR_MS == 0)
+            .and_then(|ms| u32::try_from(ms / HOUR_MS).ok());
+        match hours {
+            Some(hours @ 1..=LONGEST) => hours,
+            _ => {
+                self.bad(name, &text, "1 to 24 whole hours, like 2h");
+                LONGEST
+            }
+        }
+    }
+
     fn required(&mut self, name: &'static str) -> Option<String> {
         let text = self.text(name);
         if text.is_none() {
@@ -291,7 +501,7 @@ impl Reader {
     }
 
     fn bad(&mut self, name: &'static str, value: &str, legal: &str) {
-        let spelled = self.given.get(name).map_or(name, |(key, _)| key.as_str());
+        let spelled = self.spelled(name);
         let shown = if find(name).is_some_and(|s| s.secret) {
             "<secret>"
         } else {

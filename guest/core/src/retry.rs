@@ -178,6 +178,19 @@ impl Failure {
         self.status == 404
     }
 
+    /// Whether the service says that it knows no signatures of version 4, or not this account's.
+    pub fn refuses_version_4(&self) -> bool {
+        let text = self.message.to_ascii_lowercase();
+        match self.code.as_str() {
+            "InternalServerError" => {
+                text.contains("need ak v3 support") || text.contains("accesskey acl denied")
+            }
+            "InvalidParameter" => text.contains("odps-0410051"),
+            "AuthorizationRequired" => text.contains("invalid or missing"),
+            _ => false,
+        }
+    }
+
     fn remedy(&self) -> Option<&'static str> {
         let text = match self.code.as_str() {
             "Dns" | "Connect" => {

@@ -12,9 +12,13 @@ mod committable;
 mod declare;
 mod ipc;
 mod metrics;
+mod mode;
+mod overwrite;
 mod part;
 mod prepare;
+mod rows;
 mod sql;
+mod stream;
 mod table;
 mod task;
 mod upload;
@@ -22,7 +26,7 @@ mod upsert;
 mod write;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::rc::Rc;
 
@@ -35,8 +39,10 @@ use crate::options::{self, Options};
 use crate::request::{Request, RequestId, Response, TransportError};
 
 use client::Client;
+use committable::Snapshot;
 use declare::Tables;
 use metrics::add;
+use overwrite::Overwritten;
 use part::Part;
 use table::Kept;
 use task::{Slot, Tasks};
@@ -88,23 +94,25 @@ impl Sink {
         restore: Option<State>,
         now: Now,
     ) -> Result<Self, SinkError> {
-        if let Some(state) = restore.filter(|s| s.format != committable::FORMAT) {
-            return Err(SinkError::permanent(
-                "state.format",
-                format!(
-                    "the checkpoint's sink state has format {}, this version reads format {}",
-                    state.format,
-                    committable::FORMAT
-                ),
-            ));
-        }
+        let restored = restore.as_ref().map(Snapshot::decode).transpose()?;
         if subtask >= parallelism {
             return Err(SinkError::permanent(
                 "contract.subtask",
                 format!("subtask {subtask} of {parallelism} does not exist"),
             ));
         }
-        Self::new(options, u64::from(subtask), false, now)
+        let overwritten = restored.unwrap_or_default().overwritten;
+        let sink = Self::new(options, u64::from(subtask), false, overwritten, now)?;
+        if sink.client.options.overwrite && parallelism > 1 {
+            return Err(SinkError::permanent(
+                "option.contradiction",
+                format!(
+                    "option `overwrite` needs a single writer, and there are {parallelism}: each would replace the \
+                     rows of the others; set `parallelism` under `pipeline` to 1"
+                ),
+            ));
+        }
+        Ok(sink)
     }
 
     /// A sink that only commits and aborts.
@@ -113,13 +121,14 @@ impl Sink {
     ///
     /// As for [`open`](Self::open).
     pub fn committer(options: &[(String, String)], now: Now) -> Result<Self, SinkError> {
-        Self::new(options, u64::MAX, true, now)
+        Self::new(options, u64::MAX, true, BTreeSet::new(), now)
     }
 
     fn new(
         pairs: &[(String, String)],
         seed: u64,
         commits_only: bool,
+        overwritten: BTreeSet<(String, String)>,
         now: Now,
     ) -> Result<Self, SinkError> {
         let options = Options::parse(pairs).map_err(|errors| {
@@ -132,8 +141,13 @@ impl Sink {
         })?;
         // Different writers, and the same writer at another time, must not retry in step.
         let seed = seed.wrapping_mul(0x9E37_79B9) ^ now.unix_ms.unsigned_abs();
+        let max_requests = match commits_only {
+            true => options.max_requests.max(options.commit_threads),
+            false => options.max_requests,
+        };
+        let overwritten = Overwritten::restored(overwritten);
         Ok(Self {
-            client: Client::new(options, seed, now),
+            client: Client::new(options, max_requests, overwritten, seed, now),
             tables: Rc::new(RefCell::new(Vec::new())),
             tasks: Tasks::default(),
             calls: BTreeMap::new(),
@@ -316,16 +330,14 @@ impl Sink {
         self.call(async move { prepare::close(client, tables).await.map(|()| Reply::Done) })
     }
 
-    /// State to hand to [`open`](Self::open) when the pipeline restarts from this checkpoint. All
-    /// that matters is in the committables, so it only tells its format.
+    /// State to hand to [`open`](Self::open) when the run goes on from this checkpoint: what it has
+    /// overwritten. All else is in the committables.
     pub fn snapshot(&self, checkpoint: u64) -> State {
-        let payload = serde_json::json!({ "checkpoint": checkpoint })
-            .to_string()
-            .into_bytes();
-        State {
-            format: committable::FORMAT,
-            payload,
+        Snapshot {
+            checkpoint,
+            overwritten: self.client.overwritten.list(),
         }
+        .encode()
     }
 
     /// Values measured so far.
@@ -570,7 +582,7 @@ pub fn info() -> SinkInfo {
         name: "maxcompute".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         delivery: Delivery::ExactlyOnce,
-        state_formats: vec![committable::FORMAT],
+        state_formats: committable::READ.to_vec(),
         options: options::specs(),
     }
 }

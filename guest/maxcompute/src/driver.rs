@@ -192,10 +192,11 @@ impl Driver {
         };
         let credential = self.credential.insert(credential);
         let mut headers = credential.headers();
-        if headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case(BEARER_TOKEN_HEADER))
-        {
+        let id = credential.id();
+        let has_token =
+            |(name, _): &(String, String)| name.eq_ignore_ascii_case(BEARER_TOKEN_HEADER);
+        // Headers without a key's name stand in for the signature.
+        if headers.iter().any(has_token) || (id.is_empty() && !headers.is_empty()) {
             return Ok(headers);
         }
         let algorithm = match sign.scheme {
@@ -205,7 +206,7 @@ impl Driver {
         let mac = credential
             .sign(algorithm, &sign.scope, &sign.payload)
             .map_err(signer_error)?;
-        if let Some(authorization) = request.authorize(&credential.id(), &mac) {
+        if let Some(authorization) = request.authorize(&id, &mac) {
             headers.push(("Authorization".to_owned(), authorization));
         }
         Ok(headers)

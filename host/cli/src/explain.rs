@@ -40,7 +40,7 @@ pub(crate) async fn explain(args: PipelineArgs) -> Result<Exit, Failure> {
     );
     let ways = tables
         .iter()
-        .map(|table| way(table, &mut router))
+        .map(|table| way(table, &mut router, &sink))
         .collect::<Result<Vec<_>, _>>()?;
     match args.output {
         Output::Human => print(&loaded, &sink, &ways, known),
@@ -119,22 +119,18 @@ fn first_tables(mut source: Box<dyn Source>) -> Result<(Vec<InputTable>, Known),
     Ok((tables, Known::First))
 }
 
-fn way(table: &InputTable, router: &mut Router) -> Result<Way, Failure> {
+fn way(table: &InputTable, router: &mut Router, written: &Sink) -> Result<Way, Failure> {
     let sink = router
         .route(&table.path)
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-    let keyed = !table.primary_key.is_empty();
+    let (kind, delivery) = written.delivery(!table.primary_key.is_empty());
     Ok(Way {
         source: table.path.to_string(),
         sink: sink.iter().map(ToString::to_string).collect(),
-        kind: if keyed { "upsert by key" } else { "append" },
+        kind,
         primary_key: table.primary_key.clone(),
         partition_by: table.partition_by.clone(),
-        delivery: if keyed {
-            "exactly once in effect: what is repeated after a failure replaces itself by key"
-        } else {
-            "exactly once: what was not committed is never visible"
-        },
+        delivery,
     })
 }
 

@@ -164,6 +164,34 @@ impl Sink {
         )
     }
 
+    /// How a table with or without a key at the source is written, and what a failure can do to its
+    /// rows.
+    pub(crate) fn delivery(&self, keyed: bool) -> (&'static str, &'static str) {
+        let is = |name: &str, wanted: &str| {
+            let option = self.effective.iter().find(|option| option.name == name);
+            let value = option.and_then(|option| option.value.as_deref());
+            value.is_some_and(|value| value.trim().eq_ignore_ascii_case(wanted))
+        };
+        let every_change = is("operation", "append-only");
+        if keyed && !every_change && (is("enableUpsert", "true") || !is("operation", "insert")) {
+            return (
+                "upsert by key",
+                "exactly once in effect: what is repeated after a failure replaces itself by key",
+            );
+        }
+        let kind = match (every_change, is("overwrite", "true")) {
+            (true, _) => "append every change",
+            (false, true) => "overwrite, then append",
+            (false, false) => "append",
+        };
+        let delivery = if is("tunnel", "stream") || is("useStreamTunnel", "true") {
+            "at least once: rows are visible as they are sent, and twice after some failures"
+        } else {
+            "exactly once: what was not committed is never visible"
+        };
+        (kind, delivery)
+    }
+
     /// The service's address, as the definition gives it.
     pub(crate) fn endpoint(&self) -> Option<&str> {
         let option = self

@@ -97,25 +97,44 @@ pub(super) const TABLE: &[Spec] = &[
         .aliases(&["tunnelEndpoint", "odps.tunnel.end.point"]),
     Spec::new("quota.name", Text, None, "Tunnel quota to use.")
         .aliases(&["quotaName", "odps.tunnel.quota.name"]),
+    Spec::new("operation", Choice, Some("auto"), "What rows do. auto: upsert tables with a primary key, append to others. insert: append only tables without a primary key, also from sources with one; a new version of a row is another row. upsert: refuse tables and rows without a primary key. append-only: every change becomes a row of its own, whose column named by `mapping.operation.type.to` says what happened.")
+        .aliases(&["sink.operation"])
+        .choices(&["auto", "insert", "upsert", "append-only"]),
+    Spec::new("enableUpsert", Boolean, None, "true: the same as `operation: upsert`; false says nothing."),
+    Spec::new("mapping.operation.type.to", Text, None, "With `operation: append-only`, the STRING column that receives INSERT, UPDATE_BEFORE, UPDATE_AFTER or DELETE; it is added to tables that the sink creates."),
+    Spec::new("tunnel", Choice, Some("batch"), "How rows reach tables without a primary key. batch: blocks of records, visible with the checkpoint, each row once. arrow: the same with Arrow record batches. stream: packs that are visible as soon as they are sent, before the checkpoint; after a failure rows can stand in the table twice. Tables with a primary key always take the upsert tunnel.")
+        .choices(&["batch", "arrow", "stream"]),
+    Spec::new("useStreamTunnel", Boolean, None, "true: the same as `tunnel: stream`; false says nothing.")
+        .aliases(&["use_streaming"]),
+    Spec::new("insert.arrow-writer.enable", Boolean, None, "true: the same as `tunnel: arrow`; false says nothing."),
+    Spec::new("arrow.batch-rows", Integer, Some("16384"), "With `tunnel: arrow`, the rows of one record batch; a block holds several.")
+        .aliases(&["insert.arrow-writer.batch-size"]),
+    Spec::new("overwrite", Boolean, Some("false"), "Replace what a partition (or a table without partitions) of an append table holds: the first checkpoint of a run that has rows for it replaces, the later ones append. Partitions without rows in the run stay as they are. A run that goes on after a failure or an interrupt is the same run. Needs `tunnel: batch` or `arrow` and a single writer (pipeline.parallelism 1)."),
+    Spec::new("upsert.partial-column.enable", Boolean, Some("false"), "Update only the columns that the rows have; others keep their values, and are NULL where the key is new. The table needs the property acid.partial.fields.update.enable=true, which tables created by the sink then get."),
     Spec::new("compress.algorithm", Choice, Some("zlib"), "Compression of what is sent.")
         .aliases(&["compressAlgorithm"])
         .choices(&["raw", "zlib", "lz4", "snappy"]),
     Spec::new("buckets-num", Integer, Some("16"), "Number of buckets of Delta tables created by the sink; existing tables keep theirs.")
         .aliases(&["bucketsNum", "upsert.write.bucket.num"]),
     Spec::new("total.buffer-size", ByteSize, Some("64mb"), "Upper bound of all buffers of one writer; usual use stays far below it.")
-        .aliases(&["totalBatchSize", "upsert.writer.buffer-size", "insert.writer.buffer-size"]),
+        .aliases(&["totalBatchSize", "upsert.writer.buffer-size", "insert.writer.buffer-size", "sink.file-cached.memory"]),
     Spec::new("bucket.buffer-size", ByteSize, Some("4mb"), "Size at which one bucket of a Delta table is sent, before compression.")
         .aliases(&["bucketBatchSize", "upsert.writer.bucket.buffer-size"]),
     Spec::new("block-size", ByteSize, Some("8mb"), "Size of a block of an append table, before compression; the first blocks of a session are smaller.")
-        .aliases(&["batchSize"]),
-    Spec::new("flush.interval", Duration, Some("30s"), "Age at which buffered rows are sent however few they are; 0 = only by size and at checkpoints.")
-        .aliases(&["flushIntervalMs"]),
-    Spec::new("commit.thread-num", Integer, Some("16"), "Sessions committed at once.")
+        .aliases(&["batchSize", "sink.buffer-flush.max-size", "mutation.buffer.space"]),
+    Spec::new("flush.interval", Duration, None, "Age at which buffered rows are sent however few they are, also when no more come; 0 = only by size and at checkpoints. Unset = 30s; 3s with `tunnel: stream`; 0 with `sink.file-cached.enable`.")
+        .aliases(&["flushIntervalMs", "sink.buffer-flush.interval", "insert.arrow-writer.flush-interval", "mutation.flush.interval"]),
+    Spec::new("flush.rows", Integer, Some("0"), "Rows at which a buffer (a partition's block, a bucket's pack) is sent; 0 = by size and age only.")
+        .aliases(&["sink.buffer-flush.max-rows", "mutation.buffer.lines.num"]),
+    Spec::new("sink.file-cached.enable", Boolean, Some("false"), "Few large files instead of early ones: buffers are full-sized from the first on and wait for `sink.file-cached.rolling.max-size` or the checkpoint, so that a partition (or bucket) usually gets one file per checkpoint. Short memory (`total.buffer-size`) still sends the largest buffers."),
+    Spec::new("sink.file-cached.rolling.max-size", ByteSize, Some("16mb"), "With `sink.file-cached.enable`, the size at which a buffer is sent, before compression; replaces `block-size` and `bucket.buffer-size`."),
+    Spec::new("commit.thread-num", Integer, Some("16"), "Sessions committed at once; commits do not wait for each other below that.")
         .aliases(&["numCommitThreads", "upsert.commit.thread-num", "insert.commit.thread-num"]),
     Spec::new("flush.concurrent-num", Integer, Some("4"), "Data requests at once within one session.")
         .aliases(&["numFlushConcurrent", "upsert.flush.concurrent", "numFlushThreads"]),
-    Spec::new("max-requests", Integer, Some("16"), "Requests in flight at once, in all."),
-    Spec::new("slot-num", Integer, Some("1"), "Slots asked for by an upsert session; 0 = 1.")
+    Spec::new("max-requests", Integer, Some("16"), "Requests in flight at once of one writer, in all; a committer has as many as `commit.thread-num`, if that is more.")
+        .aliases(&["sink.file-cached.writer.num"]),
+    Spec::new("slot-num", Integer, Some("1"), "Slots asked for by an upsert or stream session; 0 = 1.")
         .aliases(&["upsert.write.slot-num", "slotNum"]),
     Spec::new("delete-on-append", Choice, Some("ignore"), "What to do with deletes on a table without a primary key: skip and count, refuse the row, or skip, count and log.")
         .choices(&["ignore", "reject", "log"]),
@@ -127,11 +146,16 @@ pub(super) const TABLE: &[Spec] = &[
     Spec::new("session.max-age", Duration, Some("18h"), "Age of a session at which an early checkpoint is asked for; the service ends sessions after 24 hours."),
     Spec::new("commit.timeout", Duration, Some("120s"), "How long to wait for the commit of one upsert session before it is reported as unfinished.")
         .aliases(&["upsertCommitTimeoutMs", "upsert.commit.timeout"]),
+    Spec::new("commit.max-retries", Integer, None, "Repeats of a failed commit of one session before it is reported as unfinished, to be committed again by the host; unset = as many as `commit.timeout` has time for.")
+        .aliases(&["upsert.commit.max-retries"]),
+    Spec::new("commit.async", Boolean, Some("false"), "Count an upsert session as committed once the service has accepted the commit: checkpoints are faster, the rows may be visible a little later, and a commit that fails at the service after that is not noticed.")
+        .aliases(&["upsertAsyncCommit"]),
+    Spec::new("session.lifecycle", Duration, Some("24h"), "Life of an upsert session at the service, 1 to 24 whole hours: sessions that a killed writer left behind end by then, and prepared rows must be committed by then."),
     Spec::new("ddl.timeout", Duration, Some("10min"), "How long to wait for one SQL statement."),
     Spec::new("connect.timeout", Duration, Some("10s"), "How long to wait for a connection."),
     Spec::new("response.timeout", Duration, Some("300s"), "How long to wait for an answer after a request was sent."),
     Spec::new("retry.max-retries", Integer, Some("8"), "Repeats of a request after server and connection errors.")
-        .aliases(&["retryTimes", "upsert.writer.max-retries", "upsert.commit.max-retries"]),
+        .aliases(&["retryTimes", "upsert.writer.max-retries", "sink.file-cached.write.max-retries", "sink.max-retries"]),
     Spec::new("retry.max-throttled", Integer, Some("0"), "Repeats of a throttled request; 0 = without limit."),
     Spec::new("retry.initial-delay", Duration, Some("500ms"), "Delay before the first repeat; doubles with each.")
         .aliases(&["sleepMillis"]),

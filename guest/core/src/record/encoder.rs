@@ -7,6 +7,7 @@ use super::DEFAULT_MAX_FIELD_SIZE;
 use super::cell::{Limits, Refused, Slot, ValueSink};
 use super::stream::{RecordStream, RefusedField};
 use super::wire::{Head, Wire};
+use crate::arrow_tunnel::ColumnRows;
 use crate::schema::{Column, SchemaMismatch, ValueError};
 use crate::types::OdpsType;
 
@@ -329,6 +330,42 @@ impl BoundRows<'_> {
         })
     }
 
+    /// Appends row `row` to an Arrow body, whose columns must be those of the encoder.
+    ///
+    /// # Errors
+    ///
+    /// As for [`encode`](Self::encode), and for what the Arrow tunnel can not carry.
+    pub fn encode_columns(&self, row: usize, rows: &mut ColumnRows) -> Result<(), ValueError> {
+        self.check_row(row)?;
+        for (i, field) in self.fields.iter().enumerate() {
+            let result = match (field.slot.is_null(row), field.nullable) {
+                (true, true) => {
+                    rows.put_null(i);
+                    Ok(())
+                }
+                (true, false) => Err(null_refused()),
+                (false, _) => rows.put(i, |cell| field.slot.emit(row, cell)),
+            };
+            if let Err(refused) = result {
+                rows.drop_row();
+                return Err(self.value_error(i, refused));
+            }
+        }
+        rows.end_row();
+        Ok(())
+    }
+
+    #[inline]
+    fn check_row(&self, row: usize) -> Result<(), ValueError> {
+        if row < self.rows {
+            return Ok(());
+        }
+        Err(ValueError {
+            column: String::new(),
+            reason: format!("there is no row {row} in a batch of {}", self.rows),
+        })
+    }
+
     #[inline]
     fn record(
         &self,
@@ -336,12 +373,7 @@ impl BoundRows<'_> {
         stream: &mut RecordStream,
         write: impl FnOnce(&mut Wire<'_>) -> Result<(), RefusedField>,
     ) -> Result<(), ValueError> {
-        if row >= self.rows {
-            return Err(ValueError {
-                column: String::new(),
-                reason: format!("there is no row {row} in a batch of {}", self.rows),
-            });
-        }
+        self.check_row(row)?;
         stream
             .record(write)
             .map_err(|(field, refused)| self.value_error(field, refused))

@@ -1,11 +1,12 @@
-//! Upload and upsert sessions, as the tunnel describes them.
+//! Upload, upsert and stream sessions, as the tunnel describes them.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::metadata::number;
+use super::metadata::{columns, number};
 use crate::bucket::HasherKind;
+use crate::schema::Column;
 
 /// Status of a batch upload session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,10 @@ pub struct UpsertInfo {
     pub hash_key: Vec<String>,
     /// For each bucket, who holds it.
     pub buckets: Vec<Slot>,
+    /// Whether upserts may name the columns they update.
+    pub partial_update: bool,
+    /// Names of the columns, and the numbers that partial updates name them by.
+    pub column_ids: Vec<(String, i64)>,
 }
 
 /// Where the rows of one bucket go.
@@ -138,7 +143,82 @@ impl UpsertInfo {
             hasher,
             hash_key,
             buckets,
+            partial_update: json
+                .get("enable_partial_update")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
+            column_ids: column_ids(&json),
         })
+    }
+}
+
+fn column_ids(session: &Value) -> Vec<(String, i64)> {
+    let columns = session.get("schema").and_then(|s| s.get("columns"));
+    columns
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|c| Some((text(c, "name")?, c.get("column_id").and_then(number)?)))
+        .collect()
+}
+
+/// A stream upload session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// Its id.
+    pub id: String,
+    /// It can not take packs yet.
+    pub initiating: bool,
+    /// Version of the table's columns, as packs must name it.
+    pub schema_version: String,
+    /// The table's data columns.
+    pub columns: Vec<Column>,
+    /// Where packs go.
+    pub slots: Vec<Slot>,
+}
+
+impl StreamInfo {
+    /// Read the answer to create and reload.
+    pub fn read(body: &[u8]) -> Result<Self, String> {
+        let json = object(body)?;
+        let id = text(&json, "session_name").ok_or("it has no `session_name`")?;
+        let status = text(&json, "status").unwrap_or_default();
+        let initiating = matches!(status.to_ascii_lowercase().as_str(), "init" | "initiating");
+        let columns = columns(json.get("schema").and_then(|s| s.get("columns")))?;
+        let slots = json
+            .get("slots")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(|slot| {
+                Some(Slot {
+                    slot_id: slot.get(0).and_then(number_or_text)?,
+                    server: slot.get(1)?.as_str()?.to_owned(),
+                })
+            })
+            .collect::<Option<Vec<_>>>()
+            .ok_or("a slot is no pair of a number and a server")?;
+        if slots.is_empty() && !initiating {
+            return Err("it has no slots".to_owned());
+        }
+        Ok(Self {
+            id,
+            initiating,
+            schema_version: json
+                .get("schema_version")
+                .and_then(number_or_text)
+                .unwrap_or_default(),
+            columns,
+            slots,
+        })
+    }
+}
+
+fn number_or_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::rc::Rc;
 
 use super::metrics::{Counters, add};
+use super::overwrite::Overwritten;
 use super::task::{LocalFuture, Once, Slot, Timers};
 use crate::compress::Compressor;
 use crate::contract::{CheckpointReason, LogEvent, LogLevel, Now};
@@ -132,6 +133,11 @@ pub(super) struct Client {
     tunnels: RefCell<BTreeMap<String, Rc<Once<Endpoint>>>>,
     /// One for all buffers: its window and tables are large, and it is only used to seal.
     pub(super) compressor: RefCell<Compressor>,
+    /// Partitions that this run has replaced.
+    pub(super) overwritten: Overwritten,
+    /// The service does not take signatures of version 4.
+    version_2: Cell<bool>,
+    max_requests: usize,
     /// Set once rows can no longer become durable; everything after it fails with it.
     failure: RefCell<Option<SinkError>>,
     log: RefCell<Vec<LogEvent>>,
@@ -142,7 +148,13 @@ pub(super) struct Client {
 const MAX_LOG: usize = 1000;
 
 impl Client {
-    pub(super) fn new(options: Options, seed: u64, now: Now) -> Rc<Self> {
+    pub(super) fn new(
+        options: Options,
+        max_requests: usize,
+        overwritten: Overwritten,
+        seed: u64,
+        now: Now,
+    ) -> Rc<Self> {
         let compressor = Compressor::new(options.compression);
         let timers = Rc::new(Timers::default());
         timers.advance(now.monotonic_ms);
@@ -162,6 +174,9 @@ impl Client {
             projects: RefCell::default(),
             tunnels: RefCell::default(),
             compressor: RefCell::new(compressor),
+            overwritten,
+            version_2: Cell::new(false),
+            max_requests,
             failure: RefCell::default(),
             log: RefCell::default(),
             checkpoint: Cell::new(None),
@@ -326,6 +341,33 @@ impl Client {
     }
 
     async fn send_to(&self, draft: &Draft, endpoint: Endpoint) -> Result<Response, Failure> {
+        let version_4 = self.region().is_some();
+        let result = self.exchange(draft, endpoint.clone()).await;
+        match result {
+            Err(failure) if version_4 && failure.refuses_version_4() => {
+                if !self.version_2.replace(true) {
+                    self.log(
+                        LogLevel::Info,
+                        format!(
+                            "the service refuses signatures of version 4, {}: {}; going on with version 2",
+                            failure.code, failure.message
+                        ),
+                        &[],
+                    );
+                }
+                self.exchange(draft, endpoint).await
+            }
+            other => other,
+        }
+    }
+
+    /// Region to sign for with version 4.
+    fn region(&self) -> Option<&str> {
+        let region = self.options.region.as_deref();
+        region.filter(|_| !self.version_2.get())
+    }
+
+    async fn exchange(&self, draft: &Draft, endpoint: Endpoint) -> Result<Response, Failure> {
         let number = self.next_request.get();
         self.next_request.set(number + 1);
         let answer = Slot::new();
@@ -415,7 +457,7 @@ impl Client {
 
     /// The next request to send, dated and ready to be signed.
     pub(super) fn next_request(&self) -> Option<Request> {
-        if self.in_flight.borrow().len() >= self.options.max_requests {
+        if self.in_flight.borrow().len() >= self.max_requests {
             return None;
         }
         let control = self.control.borrow_mut().pop_front();
@@ -468,7 +510,7 @@ impl Client {
         );
         let canonical =
             signing::string_to_sign(draft.method.as_str(), &draft.path, &query, &headers);
-        let sign = match &self.options.region {
+        let sign = match self.region() {
             None => SignSpec {
                 scheme: SignScheme::HmacSha1,
                 scope: String::new(),

@@ -1,6 +1,6 @@
 //! Commit and abort of what was prepared: by this sink or by one that is long gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::client::{Client, Draft, Side, malformed};
@@ -16,7 +16,7 @@ use crate::retry::{Failure, RetryClass};
 use crate::session::tunnel::{UploadInfo, UploadStatus, UpsertInfo, UpsertStatus};
 
 /// First and longest delay between two looks at a session that is being committed.
-const POLL_MS: (u64, u64) = (1000, 8000);
+const POLL_MS: (u64, u64) = (250, 8000);
 
 /// What to do with each item.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,37 +26,99 @@ pub(super) enum Task {
 }
 
 /// Work through `items`, several at once; outcomes in input order.
+///
+/// What replaces a partition goes before what else is committed to it: rows that a change of the
+/// schema parted from the first ones of the run would be replaced otherwise.
 pub(super) async fn run(
     client: Rc<Client>,
     items: Vec<Committable>,
     task: Task,
 ) -> Vec<CommitOutcome> {
+    let items: Vec<Rc<Item>> = items.into_iter().map(|i| Rc::new(Item::new(i))).collect();
     let permits = Permits::new(client.options.commit_threads);
-    let mut outcomes = Vec::with_capacity(items.len());
-    for item in items {
+    let (later, first): (Vec<_>, Vec<_>) = (0..)
+        .zip(&items)
+        .partition(|(_, item)| items.iter().any(|other| other.precedes(item)));
+    let mut outcomes = BTreeMap::new();
+    work(&client, &permits, first, task, &mut outcomes).await;
+    let (blocked, free): (Vec<_>, Vec<_>) = later.into_iter().partition(|(_, item)| {
+        let open = |n: usize| !outcomes.get(&n).is_some_and(is_done);
+        (0..)
+            .zip(&items)
+            .any(|(n, other)| other.precedes(item) && open(n))
+    });
+    work(&client, &permits, free, task, &mut outcomes).await;
+    let wait = u32::try_from(POLL_MS.1).unwrap_or(u32::MAX);
+    outcomes.extend(
+        blocked
+            .into_iter()
+            .map(|(n, _)| (n, CommitOutcome::Retry(wait))),
+    );
+    outcomes.into_values().collect()
+}
+
+/// A committable and what is in it.
+struct Item {
+    table: TablePath,
+    prepared: Result<Prepared, SinkError>,
+}
+
+impl Item {
+    fn new(item: Committable) -> Self {
+        Self {
+            prepared: Prepared::decode(&item),
+            table: item.table,
+        }
+    }
+
+    /// Whether this must be committed before `other`.
+    fn precedes(&self, other: &Self) -> bool {
+        match (&self.prepared, &other.prepared) {
+            (Ok(this), Ok(other)) => {
+                this.overwrites() && !other.overwrites() && this.is_same_place(other)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn is_done(outcome: &CommitOutcome) -> bool {
+    matches!(
+        outcome,
+        CommitOutcome::Committed | CommitOutcome::AlreadyCommitted
+    )
+}
+
+async fn work(
+    client: &Rc<Client>,
+    permits: &Rc<Permits>,
+    items: Vec<(usize, &Rc<Item>)>,
+    task: Task,
+    outcomes: &mut BTreeMap<usize, CommitOutcome>,
+) {
+    let mut running = Vec::with_capacity(items.len());
+    for (number, item) in items {
         let outcome = Slot::new();
-        outcomes.push(outcome.clone());
-        let (client, permits) = (Rc::clone(&client), Rc::clone(&permits));
+        running.push((number, outcome.clone()));
+        let (client, permits, item) = (Rc::clone(client), Rc::clone(permits), Rc::clone(item));
         client.clone().spawn(async move {
             let _permit = permits.acquire().await;
             outcome.fill(one(&client, &item, task).await);
         });
     }
-    let mut done = Vec::with_capacity(outcomes.len());
-    for outcome in outcomes {
-        done.push(outcome.await);
+    for (number, outcome) in running {
+        outcomes.insert(number, outcome.await);
     }
-    done
 }
 
-async fn one(client: &Client, item: &Committable, task: Task) -> CommitOutcome {
-    let prepared = match Prepared::decode(item) {
+async fn one(client: &Client, item: &Item, task: Task) -> CommitOutcome {
+    let prepared = match &item.prepared {
         Ok(prepared) => prepared,
-        Err(error) => return CommitOutcome::Failed(error),
+        Err(error) => return CommitOutcome::Failed(error.clone()),
     };
-    let session = SessionCall::new(client, &item.table, &prepared);
+    let session = SessionCall::new(client, &item.table, prepared);
     let outcome = match (&prepared.kind, task) {
-        (Kind::Upload { blocks }, Task::Commit) => {
+        (Kind::Upload { blocks, .. }, Task::Commit) => {
             session
                 .commit_upload(&blocks.iter().copied().collect())
                 .await
@@ -131,7 +193,7 @@ impl<'a> SessionCall<'a> {
     /// An upload session tells what became of it, so it is asked before and after each attempt.
     async fn commit_upload(&self, blocks: &BTreeSet<u32>) -> Result<CommitOutcome, SinkError> {
         let mut posted = false;
-        let started = self.client.now().monotonic_ms;
+        let mut patience = Patience::new(self.client);
         let mut delay = POLL_MS.0;
         loop {
             let draft = self
@@ -148,9 +210,7 @@ impl<'a> SessionCall<'a> {
                 UploadStatus::Closed => return Ok(CommitOutcome::AlreadyCommitted),
                 UploadStatus::Dead => return Err(self.dead(&info.status_text)),
                 UploadStatus::Committing => {
-                    if self.client.now().monotonic_ms - started
-                        > self.client.options.commit_timeout_ms
-                    {
+                    if patience.is_over() {
                         return Ok(CommitOutcome::Retry(self.wait(delay)));
                     }
                     self.client.sleep(delay).await;
@@ -188,9 +248,7 @@ impl<'a> SessionCall<'a> {
                     if matches!(failure.class, RetryClass::Fatal | RetryClass::SessionGone) {
                         return Err(self.explain(&failure, &draft));
                     }
-                    if self.client.now().monotonic_ms - started
-                        > self.client.options.commit_timeout_ms
-                    {
+                    if patience.ends_with_failure() {
                         return Ok(CommitOutcome::Retry(
                             self.wait(failure.hold_ms.unwrap_or(delay)),
                         ));
@@ -208,7 +266,7 @@ impl<'a> SessionCall<'a> {
     /// An upsert commit is repeated until the service says that it is done.
     async fn commit_upsert(&self, server: &str) -> Result<CommitOutcome, SinkError> {
         let mut server = server.to_owned();
-        let started = self.client.now().monotonic_ms;
+        let mut patience = Patience::new(self.client);
         let draft = self.upsert_draft(
             Method::Get,
             "upsert-reload",
@@ -251,6 +309,11 @@ impl<'a> SessionCall<'a> {
                     match info.status {
                         UpsertStatus::Committed => return Ok(CommitOutcome::Committed),
                         UpsertStatus::Dead => return Err(self.dead(&info.status_text)),
+                        UpsertStatus::Normal | UpsertStatus::Committing
+                            if self.client.options.commit_async =>
+                        {
+                            return Ok(CommitOutcome::Committed);
+                        }
                         UpsertStatus::Normal | UpsertStatus::Committing => {}
                     }
                 }
@@ -261,6 +324,11 @@ impl<'a> SessionCall<'a> {
                 Err(failure) => match failure.class {
                     RetryClass::Fatal | RetryClass::SessionGone | RetryClass::Unauthenticated => {
                         return Err(self.explain(&failure, &draft));
+                    }
+                    _ if patience.ends_with_failure() => {
+                        return Ok(CommitOutcome::Retry(
+                            self.wait(failure.hold_ms.unwrap_or(delay)),
+                        ));
                     }
                     class => {
                         self.client.counters.retry(class.as_str());
@@ -277,7 +345,7 @@ impl<'a> SessionCall<'a> {
                     }
                 },
             }
-            if self.client.now().monotonic_ms - started > self.client.options.commit_timeout_ms {
+            if patience.is_over() {
                 return Ok(CommitOutcome::Retry(self.wait(delay)));
             }
             self.client.sleep(wait).await;
@@ -352,6 +420,34 @@ impl<'a> SessionCall<'a> {
 
     fn wait(&self, ms: u64) -> u32 {
         u32::try_from(ms).unwrap_or(u32::MAX)
+    }
+}
+
+/// How long, and after how many failures, a commit is left to the host.
+struct Patience<'a> {
+    client: &'a Client,
+    started_ms: u64,
+    failures: u32,
+}
+
+impl<'a> Patience<'a> {
+    fn new(client: &'a Client) -> Self {
+        Self {
+            client,
+            started_ms: client.now().monotonic_ms,
+            failures: 0,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.client.now().monotonic_ms - self.started_ms > self.client.options.commit_timeout_ms
+    }
+
+    /// Counts a failure.
+    fn ends_with_failure(&mut self) -> bool {
+        let before = self.failures;
+        self.failures = before.saturating_add(1);
+        before >= self.client.options.commit_max_retries || self.is_over()
     }
 }
 

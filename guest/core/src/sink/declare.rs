@@ -3,10 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use arrow_schema::Schema;
 
 use super::client::{Client, Draft, malformed};
+use super::mode::{self, Mode};
 use super::part::{Routing, Target};
 use super::table::{Layout, Table, fit};
 use super::{ipc, sql};
@@ -46,8 +48,11 @@ pub(super) async fn declare(
             ),
         ));
     }
+    let rows = schema.clone();
+    let (decl, schema) = mode::adapt(&client.options, decl, schema)?;
     let target = Rc::new(resolve(&client, &decl).await?);
     let (layout, buckets) = ensure(&client, &target, &decl, &schema).await?;
+    mode::check(&client.options, &target, &layout)?;
     // Rows already here must have found their place before their table may change.
     super::prepare::confirmed(&client, &tables).await?;
 
@@ -70,7 +75,10 @@ pub(super) async fn declare(
         .and_then(|i| tables.get(i))
         .and_then(|t| t.routing.as_ref())
         .map_or(HasherKind::Default, |r| r.hasher.get());
-    let version = fit(&target, &layout, &decl, &schema, hasher)?;
+    let mut version = fit(&target, &layout, &decl, &schema, hasher)?;
+    if client.options.operation_column.is_some() {
+        version.decoder = ipc::Decoder::new(Arc::new(rows)).with_operation_text(Arc::new(schema));
+    }
     let routing = (!layout.primary_key.is_empty()).then(|| {
         Rc::new(Routing {
             hasher: Cell::new(HasherKind::Default),
@@ -79,12 +87,18 @@ pub(super) async fn declare(
             correction: Cell::new(None),
             changed: super::task::Signal::default(),
             keys: layout.primary_key.clone(),
+            column_ids: RefCell::default(),
         })
     });
     let index = match known.and_then(|i| Some((i, tables.get_mut(i)?))) {
         Some((index, table)) => {
             if table.layout != layout {
                 table.retire();
+                if client.options.partial_columns {
+                    // Its columns have other numbers now, which the next session tells.
+                    table.routing = routing;
+                }
+                table.mode = Mode::new(&client, &target, &layout, table.routing.as_ref())?;
                 table.layout = layout;
                 // Older rows can not be encoded for the new columns.
                 table.versions.clear();
@@ -94,6 +108,7 @@ pub(super) async fn declare(
         }
         None => {
             tables.push(Table {
+                mode: Mode::new(&client, &target, &layout, routing.as_ref())?,
                 target,
                 layout,
                 versions: BTreeMap::from([(decl.schema_version, version)]),
@@ -311,6 +326,10 @@ async fn create(
             "write.bucket.num".to_owned(),
             client.options.buckets_num.to_string(),
         ));
+        if client.options.partial_columns {
+            let property = "acid.partial.fields.update.enable".to_owned();
+            properties.push((property, "true".to_owned()));
+        }
     }
     let query = CreateTable {
         name: sql::table_name(target),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int8Type;
-use arrow_array::{Array as _, ArrayRef, Int8Array, RecordBatch};
+use arrow_array::{Array as _, ArrayRef, Int8Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::{read_dictionary, read_record_batch};
 use arrow_ipc::{MessageHeader, root_as_message};
@@ -19,6 +19,8 @@ pub(super) struct Decoder {
     plain: SchemaRef,
     with_operation: SchemaRef,
     plain_nodes: usize,
+    /// The declared columns and one with the operation's name.
+    with_text: Option<SchemaRef>,
     dictionaries: HashMap<i64, ArrayRef>,
 }
 
@@ -43,8 +45,15 @@ impl Decoder {
             plain: schema,
             with_operation: Arc::new(Schema::new(fields)),
             plain_nodes,
+            with_text: None,
             dictionaries: HashMap::new(),
         }
+    }
+
+    /// Rows get a column more, the last of `schema`, that names their operation.
+    pub(super) fn with_operation_text(mut self, schema: SchemaRef) -> Self {
+        self.with_text = Some(schema);
+        self
     }
 
     /// All record batches in `ipc`, in order.
@@ -104,6 +113,33 @@ impl Decoder {
     }
 
     fn split(&self, batch: RecordBatch) -> Result<Rows, String> {
+        let mut rows = self.take_operations(batch)?;
+        if let Some(schema) = &self.with_text {
+            let name = |operation| match operation {
+                0 => Some("INSERT"),
+                1 => Some("UPDATE_BEFORE"),
+                2 => Some("UPDATE_AFTER"),
+                3 => Some("DELETE"),
+                // Refused by its number.
+                _ => None,
+            };
+            let names: StringArray = match &rows.operations {
+                Some(operations) => operations.values().iter().map(|o| name(*o)).collect(),
+                None => vec![name(0); rows.batch.num_rows()].into(),
+            };
+            let mut columns = rows.batch.columns().to_vec();
+            columns.push(Arc::new(names));
+            rows.batch = RecordBatch::try_new_with_options(
+                Arc::clone(schema),
+                columns,
+                &RecordBatchOptions::new().with_row_count(Some(rows.batch.num_rows())),
+            )
+            .map_err(|e| e.to_string())?;
+        }
+        Ok(rows)
+    }
+
+    fn take_operations(&self, batch: RecordBatch) -> Result<Rows, String> {
         if batch.num_columns() == self.plain.fields().len() {
             return Ok(Rows {
                 batch,

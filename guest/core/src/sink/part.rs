@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use super::client::{Client, Draft, Side};
 use super::metrics::{add, sub};
+use super::mode::Mode;
+use super::rows::Rows;
 use super::task::{Permits, Signal};
 use crate::bucket::HasherKind;
 use crate::contract::{CheckpointReason, TablePath};
@@ -13,6 +15,7 @@ use crate::error::SinkError;
 use crate::partition::PartitionSpec;
 use crate::record::RecordStream;
 use crate::request::{Body, Method};
+use crate::schema::same_name;
 use crate::session::tunnel::Slot;
 
 /// The table a session writes to.
@@ -65,14 +68,23 @@ pub(super) struct Routing {
     pub(super) changed: Signal,
     /// Primary key columns.
     pub(super) keys: Vec<String>,
+    /// Numbers of the columns, told by a session, where only some of them are updated.
+    pub(super) column_ids: RefCell<Vec<(String, i64)>>,
 }
 
-/// Where rows of a part go.
-pub(super) enum Mode {
-    /// Blocks of a batch upload session.
-    Upload,
-    /// Packs by bucket of an upsert session.
-    Upsert(Rc<Routing>),
+impl Routing {
+    /// Numbers of the columns named, all of which must have one; none before a session has told them.
+    pub(super) fn ids_of(&self, names: &[String]) -> Result<Vec<i64>, String> {
+        let known = self.column_ids.borrow();
+        if known.is_empty() {
+            return Ok(Vec::new());
+        }
+        let id = |name: &String| {
+            let found = known.iter().find(|(n, _)| same_name(n, name));
+            found.map(|(_, id)| *id).ok_or_else(|| name.clone())
+        };
+        names.iter().map(id).collect()
+    }
 }
 
 /// A part's session.
@@ -92,10 +104,9 @@ pub(super) enum Session {
 }
 
 /// Rows that are being collected.
-#[derive(Default)]
 pub(super) struct Buffer {
-    pub(super) stream: RecordStream,
-    /// Bytes of `stream` that are in the gauge.
+    pub(super) rows: Rows,
+    /// Bytes of `rows` that are in the gauge.
     counted: usize,
     /// Size at which the buffer is sealed; grows from seal to seal.
     pub(super) target: usize,
@@ -121,6 +132,8 @@ pub(super) struct PartState {
     /// Durable rows.
     pub(super) rows: u64,
     pub(super) slots: Vec<Slot>,
+    /// Of the table, as a stream session tells it.
+    pub(super) schema_version: String,
     pub(super) error: Option<SinkError>,
 }
 
@@ -141,11 +154,15 @@ pub(super) struct Part {
     /// In the list of parts that the batch at hand wrote to.
     pub(super) touched: Cell<bool>,
     pub(super) permits: Rc<Permits>,
+    /// The session replaces what the partition holds.
+    pub(super) overwrites: Cell<bool>,
     max_target: usize,
 }
 
 /// First size of a buffer, so that the first bytes leave soon.
 const FIRST_TARGET: usize = 64 * 1024;
+/// Largest block of Arrow data: lengths in it have 31 bits.
+const MAX_ARROW_BLOCK: u64 = 1 << 30;
 /// Blocks a session can have.
 const MAX_BLOCKS: u32 = 20_000;
 /// Blocks after which a checkpoint is asked for.
@@ -156,11 +173,12 @@ impl Part {
         client: &Rc<Client>,
         target: &Rc<Target>,
         partition: PartitionSpec,
-        mode: Mode,
+        mode: &Mode,
     ) -> Rc<Self> {
         let options = &client.options;
-        let size = match &mode {
-            Mode::Upload => options.block_size,
+        let size = match mode {
+            Mode::Records | Mode::Stream(_) => options.block_size,
+            Mode::Arrow(_) => options.block_size.min(MAX_ARROW_BLOCK),
             Mode::Upsert(_) => options.bucket_buffer,
         };
         let partition_text = partition.tunnel_text();
@@ -170,7 +188,7 @@ impl Part {
             place: target.place(&partition_text),
             partition,
             partition_text,
-            mode,
+            mode: mode.clone(),
             state: RefCell::new(PartState {
                 session: Session::None,
                 buffers: Vec::new(),
@@ -180,6 +198,7 @@ impl Part {
                 blocks: BTreeSet::new(),
                 rows: 0,
                 slots: Vec::new(),
+                schema_version: String::new(),
                 error: None,
             }),
             changed: Signal::default(),
@@ -187,6 +206,7 @@ impl Part {
             used: Cell::new(false),
             touched: Cell::new(false),
             permits: Permits::new(options.flush_concurrent),
+            overwrites: Cell::new(false),
             max_target: usize::try_from(size).unwrap_or(usize::MAX),
         };
         part.reset_buffers();
@@ -196,7 +216,7 @@ impl Part {
     /// Forget all buffered rows and start with as many buffers as there are buckets.
     pub(super) fn reset_buffers(&self) {
         let count = match &self.mode {
-            Mode::Upload => 1,
+            Mode::Records | Mode::Arrow(_) | Mode::Stream(_) => 1,
             Mode::Upsert(routing) => routing.buckets.get().max(1) as usize,
         };
         let mut state = self.state.borrow_mut();
@@ -212,11 +232,20 @@ impl Part {
         let packs: usize = state.queues.iter().map(|(q, _)| q.len()).sum();
         sub(&self.client.counters.sealed, dropped);
         state.outstanding -= packs.min(state.outstanding);
-        let first = FIRST_TARGET.min(self.max_target);
+        let first = if self.client.options.full_buffers {
+            self.max_target
+        } else {
+            FIRST_TARGET.min(self.max_target)
+        };
         state.buffers.clear();
         state.buffers.resize_with(count, || Buffer {
+            rows: match &self.mode {
+                Mode::Arrow(empty) => Rows::Columns(empty.as_ref().clone()),
+                _ => Rows::Records(RecordStream::new()),
+            },
+            counted: 0,
             target: first,
-            ..Buffer::default()
+            since_ms: None,
         });
         // A task that waits to send a bucket goes on with the bucket's new queue.
         for (queue, _) in &mut state.queues {
@@ -250,10 +279,17 @@ impl Part {
             return;
         }
         self.state.borrow_mut().session = Session::Opening;
+        let overwrites = self.client.options.overwrite
+            && self
+                .client
+                .overwritten
+                .is_first(&self.target, &self.partition_text);
+        self.overwrites.set(overwrites);
         let part = Rc::clone(self);
         self.client.spawn(async move {
             let opened = match &part.mode {
-                Mode::Upload => part.open_upload().await,
+                Mode::Records | Mode::Arrow(_) => part.open_upload().await,
+                Mode::Stream(columns) => part.open_stream(&Rc::clone(columns)).await,
                 Mode::Upsert(routing) => part.open_upsert(&Rc::clone(routing)).await,
             };
             match opened {
@@ -270,7 +306,10 @@ impl Part {
         self.client.spawn(async move {
             let age = part.client.sleep(part.client.options.session_max_age_ms);
             if age.unless(&part.changed, || part.closed.get()).await {
-                part.client.request_checkpoint(CheckpointReason::SessionAge);
+                // A stream session holds nothing that a checkpoint could save.
+                if !matches!(part.mode, Mode::Stream(_)) {
+                    part.client.request_checkpoint(CheckpointReason::SessionAge);
+                }
                 part.changed.until(|| part.closed.get().then_some(())).await;
             }
             sub(&part.client.counters.open_sessions, 1);
@@ -307,7 +346,7 @@ impl Part {
     pub(super) fn account(&self) {
         let now = self.client.now().monotonic_ms;
         for buffer in &mut self.state.borrow_mut().buffers {
-            let len = buffer.stream.len();
+            let len = buffer.rows.len();
             if len > buffer.counted {
                 add(&self.client.counters.growing, (len - buffer.counted) as u64);
                 buffer.counted = len;
@@ -323,7 +362,7 @@ impl Part {
             .buffers
             .iter()
             .enumerate()
-            .map(|(i, b)| (b.stream.len(), i));
+            .map(|(i, b)| (b.rows.len(), i));
         sizes.filter(|(len, _)| *len > 0).max()
     }
 
@@ -362,26 +401,16 @@ impl Part {
         let counters = &self.client.counters;
         let pack = {
             let mut state = self.state.borrow_mut();
-            let Some(buffer) = state
-                .buffers
-                .get_mut(index)
-                .filter(|b| !b.stream.is_empty())
-            else {
+            let Some(buffer) = state.buffers.get_mut(index).filter(|b| !b.rows.is_empty()) else {
                 return;
             };
-            let rows = buffer.stream.rows();
-            buffer.stream.finish();
-            let raw = buffer.stream.len();
-            let body = compress(&self.client, buffer.stream.bytes());
+            let rows = buffer.rows.rows();
+            let body = buffer.rows.take_body(&self.client);
             sub(&counters.growing, buffer.counted as u64);
             buffer.counted = 0;
             buffer.since_ms = None;
             buffer.target = buffer.target.saturating_mul(2).min(self.max_target);
-            buffer.stream.clear();
-            if buffer.stream.capacity() > raw.saturating_mul(4) {
-                buffer.stream = RecordStream::new();
-            }
-            let body = match body {
+            let (body, raw) = match body {
                 Ok(body) => body,
                 Err(error) => {
                     drop(state);
@@ -399,18 +428,29 @@ impl Part {
             }
         };
         match &self.mode {
-            Mode::Upload => self.send_block(pack),
+            Mode::Records | Mode::Arrow(_) => self.send_block(pack),
+            Mode::Stream(_) => self.send_stream(pack),
             Mode::Upsert(_) => self.send_pack(index, pack),
         }
     }
 
+    /// The number of the next block or pack.
+    fn next_number(&self) -> u32 {
+        let mut state = self.state.borrow_mut();
+        let number = state.next_block;
+        state.next_block = number.wrapping_add(1);
+        number
+    }
+
+    fn send_stream(self: &Rc<Self>, pack: Pack) {
+        let number = self.next_number();
+        let part = Rc::clone(self);
+        self.client
+            .spawn(async move { part.put_stream(number, pack).await });
+    }
+
     fn send_block(self: &Rc<Self>, pack: Pack) {
-        let block = {
-            let mut state = self.state.borrow_mut();
-            let block = state.next_block;
-            state.next_block += 1;
-            block
-        };
+        let block = self.next_number();
         if block == MANY_BLOCKS {
             self.client
                 .request_checkpoint(CheckpointReason::SessionBlocks);
@@ -458,6 +498,12 @@ impl Part {
         }
     }
 
+    /// Whether rows came since the last checkpoint; buffers must have been sealed.
+    pub(super) fn is_in_use(&self) -> bool {
+        let state = self.state.borrow();
+        state.rows > 0 || state.outstanding > 0
+    }
+
     /// Wait until everything sealed is durable.
     pub(super) async fn durable(&self) -> Result<(), SinkError> {
         self.changed
@@ -484,20 +530,14 @@ impl Part {
 
     /// `Content-Encoding`, where the body is compressed.
     pub(super) fn with_encoding(&self, draft: Draft) -> Draft {
-        match self.client.options.compression.content_encoding() {
+        let compression = self.client.options.compression;
+        let name = match &self.mode {
+            Mode::Arrow(_) => compression.arrow_content_encoding(),
+            _ => compression.content_encoding(),
+        };
+        match name {
             Some(name) => draft.header("Content-Encoding", name),
             None => draft,
         }
     }
-}
-
-fn compress(client: &Client, raw: &[u8]) -> Result<Vec<u8>, SinkError> {
-    let mut compressor = client.compressor.borrow_mut();
-    let mut out = Vec::with_capacity(raw.len() / 2 + 64);
-    compressor
-        .write(raw, &mut out)
-        .and_then(|()| compressor.finish(&mut out))
-        .map_err(|e| SinkError::permanent("compress", format!("compression failed: {e}")))?;
-    out.shrink_to_fit();
-    Ok(out)
 }

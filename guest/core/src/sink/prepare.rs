@@ -5,7 +5,8 @@ use std::rc::Rc;
 use super::client::Client;
 use super::committable::{Kind, Prepared};
 use super::declare::Tables;
-use super::part::{Mode, Part, Session};
+use super::mode::Mode;
+use super::part::{Part, Session};
 use super::task::Slot;
 use crate::contract::Committable;
 use crate::error::SinkError;
@@ -37,12 +38,13 @@ pub(super) async fn prepare(
     let parts: Vec<Rc<Part>> = tables
         .borrow_mut()
         .iter_mut()
-        .flat_map(|t| t.detach())
+        .flat_map(|t| t.checkpoint())
         .collect();
     let mut results = Vec::with_capacity(parts.len());
-    for part in parts {
+    for part in &parts {
         let result = Slot::new();
         results.push(result.clone());
+        let part = Rc::clone(part);
         client.spawn(async move { result.fill(finish(&part).await) });
     }
     let mut items = Vec::new();
@@ -60,6 +62,7 @@ pub(super) async fn prepare(
         Some(error) => {
             // Sessions of this checkpoint are taken apart: only a restart can bring the rows back.
             client.fail(&error);
+            abort(&client, parts).await;
             Err(error)
         }
     }
@@ -81,6 +84,16 @@ pub(super) async fn confirmed(client: &Client, tables: &Tables) -> Result<(), Si
 }
 
 async fn finish(part: &Rc<Part>) -> Result<Option<Committable>, SinkError> {
+    if let Mode::Stream(_) = part.mode {
+        // What is durable is visible: there is nothing to commit, and the session may go on.
+        let in_use = part.is_in_use();
+        part.durable().await?;
+        part.state().rows = 0;
+        if !in_use {
+            part.close();
+        }
+        return Ok(None);
+    }
     let durable = part.durable().await;
     part.close();
     durable?;
@@ -96,10 +109,11 @@ async fn finish(part: &Rc<Part>) -> Result<Option<Committable>, SinkError> {
         return Ok(None);
     };
     let kind = match &part.mode {
-        Mode::Upload => {
+        Mode::Records | Mode::Arrow(_) | Mode::Stream(_) => {
             part.check_blocks(&id).await?;
             Kind::Upload {
                 blocks: part.state().blocks.iter().copied().collect(),
+                overwrite: part.overwrites.get(),
             }
         }
         Mode::Upsert(_) => {
@@ -136,11 +150,19 @@ pub(super) async fn close(client: Rc<Client>, tables: Tables) -> Result<(), Sink
         });
         parts.collect()
     };
-    let mut ended = Vec::with_capacity(parts.len());
-    for part in parts {
+    for part in &parts {
         part.close();
         part.reset_buffers();
-        if matches!(part.mode, Mode::Upload) {
+    }
+    abort(&client, parts).await;
+    Ok(())
+}
+
+/// End the sessions of `parts` where the service has a call for it; others expire.
+async fn abort(client: &Client, parts: Vec<Rc<Part>>) {
+    let mut ended = Vec::with_capacity(parts.len());
+    for part in parts {
+        if !matches!(part.mode, Mode::Upsert(_)) {
             continue;
         }
         let slot = Slot::new();
@@ -153,5 +175,4 @@ pub(super) async fn close(client: Rc<Client>, tables: Tables) -> Result<(), Sink
     for slot in ended {
         slot.await;
     }
-    Ok(())
 }

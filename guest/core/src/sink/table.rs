@@ -10,7 +10,8 @@ use arrow_schema::Schema;
 use super::client::Client;
 use super::ipc::Decoder;
 use super::metrics::TableCounters;
-use super::part::{Mode, Part, Routing, Target};
+use super::mode::Mode;
+use super::part::{Part, Routing, Target};
 use crate::bucket::{BucketHasher, HasherKind};
 use crate::contract::TableDecl;
 use crate::error::SinkError;
@@ -32,6 +33,8 @@ pub(super) struct Version {
     /// Key columns with the index of their Arrow column; empty = append.
     pub(super) keys: Vec<(Column, usize)>,
     pub(super) hasher: Option<BucketHasher>,
+    /// Columns of the table that the rows have, without the key.
+    pub(super) updated: Vec<String>,
     pub(super) partitions: Option<Partitions>,
 }
 
@@ -121,6 +124,7 @@ pub(super) struct Table {
     pub(super) target: Rc<Target>,
     pub(super) layout: Layout,
     pub(super) versions: BTreeMap<u32, Version>,
+    pub(super) mode: Mode,
     /// Delta tables only.
     pub(super) routing: Option<Rc<Routing>>,
     /// Open partitions by their tunnel text.
@@ -137,17 +141,13 @@ impl Table {
         parts: &mut BTreeMap<String, Rc<Part>>,
         client: &Rc<Client>,
         target: &Rc<Target>,
-        routing: Option<&Rc<Routing>>,
+        mode: &Mode,
         text: &str,
         spec: impl FnOnce() -> Result<PartitionSpec, ValueError>,
     ) -> Result<Rc<Part>, ValueError> {
         if let Some(part) = parts.get(text) {
             return Ok(Rc::clone(part));
         }
-        let mode = match routing {
-            Some(routing) => Mode::Upsert(Rc::clone(routing)),
-            None => Mode::Upload,
-        };
         let part = Part::new(client, target, spec()?, mode);
         parts.insert(text.to_owned(), Rc::clone(&part));
         Ok(part)
@@ -163,9 +163,24 @@ impl Table {
         parts
     }
 
+    /// The parts of a checkpoint. Stream sessions are not tied to one, so those in use stay.
+    pub(super) fn checkpoint(&mut self) -> Vec<Rc<Part>> {
+        let staying = match &self.mode {
+            Mode::Stream(_) => self.parts.clone(),
+            _ => BTreeMap::new(),
+        };
+        let parts = self.detach();
+        self.parts = staying;
+        self.parts.retain(|_, part| part.is_in_use());
+        parts
+    }
+
     /// The table's columns changed: open sessions take no more rows.
     pub(super) fn retire(&mut self) {
         self.retired = self.detach();
+        if let Mode::Stream(_) = self.mode {
+            self.retired.iter().for_each(|part| part.close());
+        }
     }
 
     /// Whether rows may still have to be spread anew.
@@ -326,9 +341,15 @@ pub(super) fn fit(
     if differences.is_empty() {
         match RowEncoder::new(schema, columns, &sources) {
             Ok(encoder) => {
+                let updated = columns.iter().zip(&sources).enumerate();
+                let updated = updated
+                    .filter(|(i, (_, source))| source.is_some() && !key_indices.contains(i))
+                    .map(|(_, (column, _))| column.name.clone())
+                    .collect();
                 return Ok(Version {
                     decoder: Decoder::new(Arc::new(schema.clone())),
                     encoder: encoder.keys(&key_indices),
+                    updated,
                     keys,
                     hasher: bucket_hasher,
                     partitions,

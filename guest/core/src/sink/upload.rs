@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::client::malformed;
+use super::mode::Mode;
 use super::part::{Pack, Part, Session};
 use crate::error::{ErrorClass, SinkError};
 use crate::request::{Framing, Method};
@@ -19,7 +20,8 @@ impl Part {
                 "creating the upload session",
             )
             .query("uploads", "")
-            .query_some("create_partition", create_partition);
+            .query_some("create_partition", create_partition)
+            .query_some("overwrite", self.overwrites.get().then_some("true"));
         let response = self.client.call(&draft).await?;
         let info = UploadInfo::read(&response.body).map_err(|why| {
             malformed(
@@ -53,6 +55,7 @@ impl Part {
             )
             .query("uploadid", id)
             .query("blockid", block.to_string())
+            .query_some("arrow", matches!(self.mode, Mode::Arrow(_)).then_some(""))
             .header("Content-Type", "application/octet-stream")
             .body(Framing::Chunked, pack.body.clone());
         let result = self.client.call(&self.with_encoding(draft)).await;

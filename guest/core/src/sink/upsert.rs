@@ -14,8 +14,6 @@ use crate::session::tunnel::{UpsertInfo, UpsertStatus};
 
 /// A session nobody asks about is forgotten by its server.
 const KEEP_ALIVE_MS: u64 = 30_000;
-/// Hours a session may live; the longest there is.
-const LIFECYCLE_HOURS: &str = "24";
 
 impl Part {
     fn upserts_path(&self) -> String {
@@ -31,7 +29,7 @@ impl Part {
                 "creating the upsert session",
             )
             .query("slotnum", self.client.options.slot_num.to_string())
-            .query("lifecycle", LIFECYCLE_HOURS);
+            .query("lifecycle", self.client.options.session_hours.to_string());
         let response = match self.client.call_raw(&draft).await {
             Err(failure) if failure.code == "NoSuchPartition" && !self.partition.is_empty() => {
                 sql::add_partition(&self.client, &self.target, &self.partition, &self.place)
@@ -61,14 +59,20 @@ impl Part {
                 ),
             ));
         }
+        if self.client.options.partial_columns {
+            self.learn_column_ids(routing, &info)?;
+        }
         if routing.confirmed.get() {
             if (info.hasher, buckets) != (routing.hasher.get(), routing.buckets.get()) {
                 return Err(self.buckets_changed(routing.buckets.get(), buckets));
             }
-        } else if (info.hasher, buckets) == (routing.hasher.get(), routing.buckets.get()) {
+        } else if (info.hasher, buckets) == (routing.hasher.get(), routing.buckets.get())
+            && !self.client.options.partial_columns
+        {
             routing.confirmed.set(true);
             routing.changed.notify();
         } else {
+            // Partial updates name columns by numbers that the rows so far were encoded without.
             routing.correction.set(Some((info.hasher, buckets)));
         }
         {
@@ -90,9 +94,39 @@ impl Part {
         Ok(())
     }
 
+    /// Take the numbers of the columns from the first session; later ones must agree.
+    fn learn_column_ids(&self, routing: &Routing, info: &UpsertInfo) -> Result<(), SinkError> {
+        if !info.partial_update {
+            return Err(SinkError::schema(
+                "table.partial",
+                format!(
+                    "{}: the table does not take updates of some columns; set its property \
+                     acid.partial.fields.update.enable to true, or `upsert.partial-column.enable` to false",
+                    self.place
+                ),
+            ));
+        }
+        let known = &mut *routing.column_ids.borrow_mut();
+        if known.is_empty() {
+            known.clone_from(&info.column_ids);
+        }
+        if *known == info.column_ids && !known.is_empty() {
+            return Ok(());
+        }
+        Err(SinkError::new(
+            ErrorClass::Fenced,
+            "session.schema",
+            format!(
+                "{}: the numbers of the table's columns changed while it was written; start again from the last \
+                 checkpoint",
+                self.place
+            ),
+        ))
+    }
+
     /// Send the packs of one bucket, one after the other: order matters within a bucket.
     pub(super) async fn drain_bucket(self: Rc<Self>, bucket: usize) {
-        if let super::part::Mode::Upsert(routing) = &self.mode {
+        if let super::mode::Mode::Upsert(routing) = &self.mode {
             let wait = || {
                 let failed = self.state.borrow().error.is_some();
                 (failed || routing.confirmed.get()).then_some(())

@@ -11,11 +11,12 @@ use arrow_array::{
 use super::client::Client;
 use super::metrics::add;
 use super::part::Part;
+use super::rows::Rows;
 use super::table::{Table, Version};
 use crate::bucket::BoundKeys;
 use crate::contract::LogLevel;
 use crate::error::{BadRow, SinkError};
-use crate::options::DeleteOnAppend;
+use crate::options::{DeleteOnAppend, WriteOperation};
 use crate::partition::BoundPartitions;
 use crate::record::{BoundRows, Operation};
 use crate::schema::ValueError;
@@ -42,6 +43,7 @@ pub(super) fn write(
     let Table {
         target,
         versions,
+        mode,
         routing,
         parts,
         counters,
@@ -74,21 +76,40 @@ pub(super) fn write(
         .map_err(misfit)?;
     let mut identity: Vec<usize> = layout.keys.iter().map(|(_, source)| *source).collect();
     identity.extend(layout.partitions.iter().flat_map(|p| &p.columns));
+    let updated = match routing {
+        Some(routing) if client.options.partial_columns => {
+            let names: Vec<String> = match layout.updated.as_slice() {
+                // No column at all would mean all of them.
+                [] => layout.keys.iter().map(|(c, _)| c.name.clone()).collect(),
+                names => names.to_vec(),
+            };
+            let ids = routing.ids_of(&names).map_err(|column| {
+                SinkError::schema(
+                    "table.partial",
+                    format!(
+                        "{}: the service gives column `{column}` no number to update it by",
+                        target.place("")
+                    ),
+                )
+            })?;
+            Some(ids)
+        }
+        _ => None,
+    };
     let mut writer = BatchWriter {
         client,
         layout,
         batch,
         rows,
         keys,
+        updated,
         partitions,
         buckets: routing.as_ref().map_or(1, |r| r.buckets.get()),
         locate: Locate {
             text: String::new(),
             current_text: String::new(),
             current: None,
-            open: &mut |text: &str, spec| {
-                Table::part(parts, client, target, routing.as_ref(), text, spec)
-            },
+            open: &mut |text: &str, spec| Table::part(parts, client, target, mode, text, spec),
         },
         touched: Vec::new(),
     };
@@ -109,6 +130,7 @@ pub(super) fn write(
         });
     };
     let delta = routing.is_some();
+    let append_only = client.options.operation == WriteOperation::AppendOnly;
     let total = batch.num_rows();
     let operation = |row: usize| match operations {
         Some(operations) if row < total => operations.value(row),
@@ -121,6 +143,10 @@ pub(super) fn write(
             (0, _) => writer
                 .put(row, Operation::Upsert)
                 .map(|()| tally.inserted += 1),
+            (1, _) if append_only => writer.put(row, Operation::Upsert),
+            (3, _) if append_only => writer
+                .put(row, Operation::Upsert)
+                .map(|()| tally.deleted += 1),
             (2, _) => writer
                 .put(row, Operation::Upsert)
                 .map(|()| tally.updated += 1),
@@ -228,6 +254,8 @@ struct BatchWriter<'a> {
     batch: &'a RecordBatch,
     rows: BoundRows<'a>,
     keys: Option<BoundKeys<'a>>,
+    /// Numbers of the columns that upserts update; None = all.
+    updated: Option<Vec<i64>>,
     partitions: Option<BoundPartitions<'a>>,
     buckets: u32,
     locate: Locate<'a>,
@@ -249,13 +277,19 @@ impl BatchWriter<'_> {
             let Some(buffer) = state.buffers.get_mut(bucket) else {
                 return Err(whole_row("its bucket does not exist"));
             };
-            match &self.keys {
-                Some(_) => self
-                    .rows
-                    .encode_upsert(row, operation, &mut buffer.stream)?,
-                None => self.rows.encode(row, &mut buffer.stream)?,
+            match (&mut buffer.rows, &self.keys, &self.updated) {
+                (Rows::Columns(columns), ..) => self.rows.encode_columns(row, columns)?,
+                (Rows::Records(stream), None, _) => self.rows.encode(row, stream)?,
+                (Rows::Records(stream), Some(_), Some(ids)) if operation == Operation::Upsert => {
+                    self.rows.encode_partial(row, ids, stream)?;
+                }
+                (Rows::Records(stream), Some(_), _) => {
+                    self.rows.encode_upsert(row, operation, stream)?;
+                }
             }
-            (buffer.stream.len() >= buffer.target).then_some(bucket)
+            let full = buffer.rows.len() >= buffer.target
+                || buffer.rows.rows() >= self.client.options.flush_rows;
+            full.then_some(bucket)
         };
         if !part.touched.replace(true) {
             self.touched.push(Rc::clone(part));

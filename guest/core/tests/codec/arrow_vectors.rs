@@ -7,7 +7,9 @@ use arrow_array::{RecordBatch, cast::AsArray, types::Int64Type};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{Field, Schema, SchemaRef};
-use longshore_core::arrow_tunnel::{ArrowTunnelWriter, ChunkFrame};
+use longshore_core::arrow_tunnel::{ArrowTunnelWriter, ChunkFrame, ColumnRows};
+use longshore_core::record::RowEncoder;
+use longshore_core::schema::Column;
 use longshore_core::types::OdpsType;
 use serde_json::Value as Json;
 
@@ -134,9 +136,90 @@ fn values_and_bytes_of_every_vector() {
         }
         writer.finish(&mut written);
         assert_eq!(read(&unframe(&written), &schema(&types)), batches, "{name}");
+
+        // Row by row through the encoder, in record batches of two rows.
+        for batch in &batches {
+            let again = read(&unframe(&by_rows(batch, &types)), &schema(&types));
+            let pairs = (0..batch.num_rows()).step_by(2);
+            let expected = pairs.map(|row| batch.slice(row, 2.min(batch.num_rows() - row)));
+            assert_eq!(again, expected.collect::<Vec<_>>(), "{name}");
+        }
         read_vectors += 1;
     }
     assert_eq!(read_vectors, 9);
+}
+
+/// The Arrow body of all rows, one after the other.
+fn by_rows(batch: &RecordBatch, types: &[OdpsType]) -> Vec<u8> {
+    let columns: Vec<Column> = (0..)
+        .zip(types)
+        .map(|(i, ty)| Column::new(format!("c{i}"), ty.clone()))
+        .collect();
+    let sources: Vec<_> = (0..types.len()).map(Some).collect();
+    let encoder = RowEncoder::new(&batch.schema(), &columns, &sources).unwrap();
+    let bound = encoder.bind(batch).unwrap();
+    let mut rows = ColumnRows::new(&columns).unwrap();
+    for row in 0..batch.num_rows() {
+        bound.encode_columns(row, &mut rows).unwrap();
+    }
+    let body = rows.take_body(2).unwrap();
+    assert!(rows.is_empty() && rows.len() == 0);
+    body
+}
+
+#[test]
+fn a_refused_row_leaves_nothing_behind() {
+    use arrow_array::Array as _;
+
+    use crate::support::Value;
+    let array = OdpsType::Array(Box::new(OdpsType::String));
+    let types = [array.clone(), OdpsType::Timestamp];
+    let columns = [
+        Column::new("list", array.clone()),
+        Column::new("at", OdpsType::Timestamp),
+    ];
+    let lists = [
+        Value::List(vec![Value::text("a"), Value::Null]),
+        Value::List(vec![Value::text("lost"), Value::text("too")]),
+        Value::Null,
+    ];
+    // Seconds of 1970, 3000 and 2200.
+    let moments = [0, 32_503_680_000, 7_258_118_400_i64];
+    let seconds: arrow_array::ArrayRef =
+        Arc::new(arrow_array::TimestampSecondArray::from(moments.to_vec()));
+    let rows = batch(3, vec![build::array(&array, &lists), seconds]);
+    let encoder = RowEncoder::new(&rows.schema(), &columns, &[Some(0), Some(1)]).unwrap();
+    let bound = encoder.bind(&rows).unwrap();
+    let mut body = ColumnRows::new(&columns).unwrap();
+    bound.encode_columns(0, &mut body).unwrap();
+    let length = body.len();
+    let refused = bound.encode_columns(1, &mut body).unwrap_err();
+    assert_eq!(refused.column, "at");
+    assert!(refused.reason.contains("1677 to 2262"), "{refused}");
+    assert_eq!((body.rows(), body.len()), (1, length));
+    bound.encode_columns(2, &mut body).unwrap();
+
+    let read = read(&unframe(&body.take_body(100).unwrap()), &schema(&types));
+    let lists = read[0].column(0).as_list::<i32>();
+    assert_eq!(
+        lists.values().as_string::<i32>(),
+        &arrow_array::StringArray::from(vec![Some("a"), None])
+    );
+    assert_eq!((lists.is_null(0), lists.is_null(1)), (false, true));
+    let moments = read[0]
+        .column(1)
+        .as_primitive::<arrow_array::types::TimestampNanosecondType>();
+    assert_eq!(moments.values().as_ref(), [0, 7_258_118_400_000_000_000]);
+}
+
+#[test]
+fn intervals_have_no_columns() {
+    let error = ColumnRows::new(&[Column::new(
+        "span",
+        OdpsType::Array(Box::new(OdpsType::IntervalDayTime)),
+    )])
+    .unwrap_err();
+    assert!(error.to_string().contains("`span`") && error.reason.contains("`tunnel`"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Int8Array, Int64Array, RecordBatch, StringArray};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field, Schema};
 use longshore_core::contract::{
-    Batch, CallId, CommitOutcome, Committable, Now, Reply, TableDecl, TablePath,
+    Batch, CallId, CommitOutcome, Committable, Now, Reply, State, TableDecl, TablePath,
 };
 use longshore_core::error::SinkError;
 use longshore_core::sink::Sink;
@@ -20,6 +20,8 @@ pub struct Driver {
     sequence: u64,
     /// Requests answered so far that were in flight with others.
     pub most_in_flight: usize,
+    /// How often requests were sent and answered together: round trips.
+    pub rounds: usize,
 }
 
 /// (op, id, name, partition)
@@ -98,6 +100,10 @@ pub fn ipc(rows: &[Row], partitioned: bool) -> Vec<u8> {
         fields.push(Field::new("__op", DataType::Int8, false));
         columns.push(operations);
     }
+    messages(fields, columns)
+}
+
+fn messages(fields: Vec<Field>, columns: Vec<ArrayRef>) -> Vec<u8> {
     let schema = Arc::new(Schema::new(fields));
     let head = schema_message(&schema).len();
     let mut writer = StreamWriter::try_new(Vec::new(), &schema).unwrap();
@@ -122,7 +128,13 @@ impl Driver {
             now: 1000,
             sequence: 0,
             most_in_flight: 0,
+            rounds: 0,
         }
+    }
+
+    /// A writer that goes on from `state`, at the same service.
+    pub fn restart(&mut self, more: &[(&str, &str)], state: Option<State>) {
+        self.sink = Sink::open(&options(more), 0, 1, state, self.clock()).unwrap();
     }
 
     pub fn clock(&self) -> Now {
@@ -144,6 +156,7 @@ impl Driver {
                 return any;
             }
             any = true;
+            self.rounds += 1;
             self.most_in_flight = self.most_in_flight.max(round.len());
             for request in round {
                 let answer = self.service.handle(&request);
@@ -178,16 +191,57 @@ impl Driver {
     }
 
     pub fn write(&mut self, table: u32, partitioned: bool, rows: &[Row]) -> Result<(), SinkError> {
+        self.write_ipc(table, 1, rows.len(), &ipc(rows, partitioned))
+    }
+
+    /// Rows of a later schema version, which has the same columns.
+    pub fn write_version(
+        &mut self,
+        table: u32,
+        version: u32,
+        rows: &[Row],
+    ) -> Result<(), SinkError> {
+        self.write_ipc(table, version, rows.len(), &ipc(rows, false))
+    }
+
+    /// Rows of a table that has nothing but `id`.
+    pub fn write_ids(&mut self, table: u32, rows: &[(i8, i64)]) -> Result<(), SinkError> {
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.1)));
+        let operations: ArrayRef = Arc::new(Int8Array::from_iter_values(rows.iter().map(|r| r.0)));
+        let mut fields = vec![Field::new("id", DataType::Int64, true)];
+        let mut columns = vec![ids];
+        if rows.iter().any(|r| r.0 != 0) {
+            fields.push(Field::new("__op", DataType::Int8, false));
+            columns.push(operations);
+        }
+        self.write_ipc(table, 1, rows.len(), &messages(fields, columns))
+    }
+
+    fn write_ipc(
+        &mut self,
+        table: u32,
+        version: u32,
+        rows: usize,
+        ipc: &[u8],
+    ) -> Result<(), SinkError> {
         self.sequence += 1;
         let batch = Batch {
             table,
-            schema_version: 1,
+            schema_version: version,
             sequence: self.sequence,
-            rows: rows.len() as u32,
-            ipc: &ipc(rows, partitioned),
+            rows: rows as u32,
+            ipc,
         };
         let now = self.clock();
         self.sink.write(batch, now)
+    }
+
+    /// The statement by which a new writer makes a table with a key that is not there.
+    pub fn restart_and_declare_new(&mut self, more: &[(&str, &str)]) -> String {
+        self.restart(more, None);
+        self.declare(declaration("created", false, &["id"]))
+            .unwrap();
+        self.service.statements.last().unwrap().clone()
     }
 
     pub fn prepare(&mut self) -> Result<Vec<Committable>, SinkError> {

@@ -13,5 +13,6 @@ mod append;
 mod delta;
 mod driver;
 mod failures;
+mod modes;
 mod service;
 mod tables;

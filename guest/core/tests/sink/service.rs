@@ -6,7 +6,7 @@ use std::io::Read as _;
 use base64::Engine as _;
 use longshore_core::bucket::{self, HasherKind};
 use longshore_core::request::{
-    Framing, Method, Request, Response, TransportError, TransportErrorKind,
+    Framing, Method, Request, Response, SignScheme, TransportError, TransportErrorKind,
 };
 use serde_json::{Value, json};
 
@@ -50,12 +50,16 @@ struct Row {
     id: i64,
     name: Option<String>,
     delete: bool,
+    /// Numbers of the columns it updates; empty = all.
+    updated: Vec<i64>,
 }
 
 struct Session {
     table: String,
     partition: String,
     status: String,
+    overwrite: bool,
+    schema_version: u32,
     blocks: BTreeMap<u32, Vec<Row>>,
     packs: Vec<Row>,
     commit_polls: u32,
@@ -70,6 +74,7 @@ pub struct Seen {
     pub body: usize,
     pub framing: Framing,
     pub signed: String,
+    pub scheme: SignScheme,
 }
 
 #[derive(Default)]
@@ -85,6 +90,14 @@ pub struct Service {
     pub hasher: &'static str,
     /// Commits answer `committing` this many times.
     pub slow_commits: u32,
+    /// Upsert sessions take updates of some columns.
+    pub partial: bool,
+    /// What each upserted row updated, with `partial`.
+    pub updated: Vec<Vec<i64>>,
+    /// Version of every table's columns, as stream sessions tell it.
+    pub schema_version: u32,
+    /// Slots of stream sessions.
+    pub stream_slots: u32,
     sessions: BTreeMap<String, Session>,
     next: u32,
 }
@@ -93,6 +106,8 @@ impl Service {
     pub fn new() -> Self {
         Self {
             hasher: "default",
+            schema_version: 1,
+            stream_slots: 2,
             ..Self::default()
         }
     }
@@ -154,6 +169,7 @@ impl Service {
             body: request.body.len(),
             framing: request.framing,
             signed: String::from_utf8(request.sign.as_ref().unwrap().payload.clone()).unwrap(),
+            scheme: request.sign.as_ref().unwrap().scheme,
         };
         self.seen.push(seen);
         let lost = || TransportError {
@@ -373,6 +389,10 @@ impl Service {
         assert_eq!(request.authority, "tunnel:99");
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let (name, upserts) = match parts.as_slice() {
+            ["projects", "p", "tables", name, "streams"] => {
+                let partition = query.get("partition").cloned().unwrap_or_default();
+                return self.stream(request, name, &partition, query);
+            }
             ["projects", "p", "tables", name] => (*name, false),
             ["projects", "p", "tables", name, "upserts"] => (*name, true),
             ["projects", "p", "schemas", "s1", "tables", name] => (*name, false),
@@ -395,6 +415,8 @@ impl Service {
     ) -> Response {
         if query.contains_key("uploads") {
             let id = self.open(name, partition);
+            let session = self.sessions.get_mut(&id).unwrap();
+            session.overwrite = query.get("overwrite").is_some_and(|o| o == "true");
             if !partition.is_empty() {
                 assert_eq!(query["create_partition"], "true");
                 self.tables
@@ -413,7 +435,10 @@ impl Service {
         match request.method {
             Method::Put => {
                 assert_eq!(request.framing, Framing::Chunked);
-                let rows = records(&body(request));
+                let rows = match query.contains_key("arrow") {
+                    true => arrow_rows(&body(request)),
+                    false => records(&body(request), 2),
+                };
                 session
                     .blocks
                     .insert(query["blockid"].parse().unwrap(), rows);
@@ -423,6 +448,9 @@ impl Service {
                 if session.status == "normal" {
                     session.status = "closed".into();
                     let table = self.tables.get_mut(name).unwrap();
+                    if session.overwrite {
+                        table.appended.retain(|(p, ..)| p != partition);
+                    }
                     for row in session.blocks.values().flatten() {
                         table
                             .appended
@@ -476,7 +504,7 @@ impl Service {
                 assert_eq!(request.framing, Framing::ContentLength);
                 let bucket: u32 = query["bucketid"].parse().unwrap();
                 assert_eq!(query["slotid"], (bucket % 2).to_string());
-                let rows = records(&body(request));
+                let rows = records(&body(request), self.tables[name].columns.len());
                 assert_eq!(query["record_count"], rows.len().to_string());
                 for row in &rows {
                     assert_eq!(
@@ -484,6 +512,8 @@ impl Service {
                         bucket
                     );
                 }
+                self.updated
+                    .extend(rows.iter().map(|row| row.updated.clone()));
                 session.packs.extend(rows);
                 ok(String::new())
             }
@@ -519,7 +549,91 @@ impl Service {
         let table = &self.tables[&session.table];
         let buckets = self.session_buckets.unwrap_or(table.buckets);
         let slot = |s: u32| json!({"slot_id": s.to_string(), "worker_addr": format!("w{s}:1"), "buckets": (0..buckets).filter(|b| b % 2 == s).collect::<Vec<_>>()});
-        ok(json!({"id": id, "status": session.status, "hasher": self.hasher, "hash_key": table.primary_key, "slots": [slot(0), slot(1)]}).to_string())
+        let columns: Vec<Value> = (1..)
+            .zip(&table.columns)
+            .map(|(id, (name, ..))| json!({"name": name, "column_id": format!("{id}0")}))
+            .collect();
+        ok(json!({"enable_partial_update": self.partial, "schema": {"columns": columns}, "id": id, "status": session.status, "hasher": self.hasher, "hash_key": table.primary_key, "slots": [slot(0), slot(1)]}).to_string())
+    }
+
+    fn stream(
+        &mut self,
+        request: &Request,
+        name: &str,
+        partition: &str,
+        query: &BTreeMap<String, String>,
+    ) -> Response {
+        let server = |slot: u32| format!("w{slot}:1");
+        let Some(id) = query.get("uploadid").cloned() else {
+            assert_eq!(request.method, Method::Post);
+            assert_eq!(
+                query.contains_key("create_partition"),
+                !partition.is_empty()
+            );
+            let id = self.open(name, partition);
+            return self.stream_document(&id);
+        };
+        if !self.sessions.contains_key(&id) {
+            return tunnel_error(404, "StreamSessionNotFound");
+        }
+        if request.method == Method::Get {
+            return self.stream_document(&id);
+        }
+        let session = &self.sessions[&id];
+        assert_eq!(
+            (request.method, session.partition.as_str()),
+            (Method::Put, partition)
+        );
+        assert_eq!(request.framing, Framing::ContentLength);
+        assert_eq!(query["schema_version"], session.schema_version.to_string());
+        if session.schema_version != self.schema_version {
+            return tunnel_error(412, "SchemaModified");
+        }
+        let slot: u32 = query["slotid"].parse().unwrap();
+        assert!(slot < self.stream_slots);
+        let header = |wanted: &str| {
+            let found = request.headers.iter().find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.clone()).unwrap()
+        };
+        let routed = header("odps-tunnel-routed-server");
+        let rows = records(&body(request), self.tables[name].columns.len());
+        assert_eq!(query["record_count"], rows.len().to_string());
+        let appended = &mut self.tables.get_mut(name).unwrap().appended;
+        appended.extend(
+            rows.into_iter()
+                .map(|r| (partition.to_owned(), r.id, r.name)),
+        );
+        let mut response = ok(String::new());
+        let now = if routed.starts_with('w') {
+            server(slot)
+        } else {
+            routed
+        };
+        let headers = [
+            ("odps-tunnel-routed-server", now),
+            ("odps-tunnel-slot-num", self.stream_slots.to_string()),
+        ];
+        response
+            .headers
+            .extend(headers.map(|(name, value)| (name.to_owned(), value)));
+        response
+    }
+
+    fn stream_document(&self, id: &str) -> Response {
+        let session = &self.sessions[id];
+        let columns: Vec<Value> = self.tables[&session.table]
+            .columns
+            .iter()
+            .map(|(name, ty, nullable)| json!({"name": name, "type": ty, "nullable": nullable}))
+            .collect();
+        let slots: Vec<Value> = (0..self.stream_slots)
+            .map(|slot| json!([slot, format!("w{slot}:1")]))
+            .collect();
+        ok(json!({
+            "session_name": id, "status": "normal", "schema_version": session.schema_version,
+            "schema": {"columns": columns}, "slots": slots,
+        })
+        .to_string())
     }
 
     fn open(&mut self, table: &str, partition: &str) -> String {
@@ -529,6 +643,8 @@ impl Service {
             table: table.to_owned(),
             partition: partition.to_owned(),
             status: "normal".into(),
+            overwrite: false,
+            schema_version: self.schema_version,
             blocks: BTreeMap::new(),
             packs: Vec::new(),
             commit_polls: 0,
@@ -602,8 +718,43 @@ fn body(request: &Request) -> Vec<u8> {
     }
 }
 
-/// Decode a record stream of (id BIGINT, name STRING) and hidden fields; a decoder of its own.
-fn records(bytes: &[u8]) -> Vec<Row> {
+/// Decode an Arrow body of (id BIGINT, name STRING).
+fn arrow_rows(body: &[u8]) -> Vec<Row> {
+    use arrow_array::cast::AsArray as _;
+    use arrow_schema::{DataType, Field, Schema};
+    let chunk = u32::from_be_bytes(body[..4].try_into().unwrap()) as usize;
+    let data = &body[4..body.len() - 4];
+    assert!(data.len() < chunk, "longer bodies are read elsewhere");
+    assert_eq!(body[body.len() - 4..], crc32c::crc32c(data).to_be_bytes());
+    let schema = Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("name", DataType::Utf8, true),
+    ]);
+    let mut stream = crate::driver::schema_message(&schema);
+    stream.extend_from_slice(data);
+    stream.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    let batches = arrow_ipc::reader::StreamReader::try_new(stream.as_slice(), None).unwrap();
+    let mut rows = Vec::new();
+    for batch in batches {
+        let batch = batch.unwrap();
+        let ids = batch
+            .column(0)
+            .as_primitive::<arrow_array::types::Int64Type>();
+        let names = batch.column(1).as_string::<i32>();
+        rows.extend(ids.iter().zip(names).map(|(id, name)| Row {
+            id: id.unwrap(),
+            name: name.map(str::to_owned),
+            delete: false,
+            updated: Vec::new(),
+        }));
+    }
+    rows
+}
+
+/// Decode a record stream of (id BIGINT, name STRING), columns without values, and hidden fields; a
+/// decoder of its own.
+fn records(bytes: &[u8], columns: usize) -> Vec<Row> {
+    let (operation, value_columns) = (columns as u64 + 3, columns as u64 + 5);
     let mut at = 0;
     let varint = |at: &mut usize| {
         let mut value = 0u64;
@@ -624,6 +775,7 @@ fn records(bytes: &[u8]) -> Vec<Row> {
         id: i64::MIN,
         name: None,
         delete: false,
+        updated: Vec::new(),
     };
     while at < bytes.len() {
         let tag = varint(&mut at);
@@ -635,8 +787,13 @@ fn records(bytes: &[u8]) -> Vec<Row> {
                 at += len;
             }
             // Hidden columns: version, application version, operation, key and value columns.
-            5 => row.delete = zigzag(varint(&mut at)) == 68,
-            7 => assert_eq!(varint(&mut at), 0),
+            field if field == operation => row.delete = zigzag(varint(&mut at)) == 68,
+            field if field == value_columns => {
+                for _ in 0..varint(&mut at) {
+                    assert_eq!(varint(&mut at), 0, "no NULL");
+                    row.updated.push(zigzag(varint(&mut at)));
+                }
+            }
             33_553_408 => {
                 varint(&mut at);
                 rows.push(std::mem::replace(
@@ -645,6 +802,7 @@ fn records(bytes: &[u8]) -> Vec<Row> {
                         id: i64::MIN,
                         name: None,
                         delete: false,
+                        updated: Vec::new(),
                     },
                 ));
             }

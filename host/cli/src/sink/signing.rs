@@ -113,6 +113,7 @@ fn is_use_of_sink(method: &str, resource: &[&str]) -> bool {
         ["schemas"] | ["instances"] => method == "POST",
         // The table, and its upload sessions, which are told by the query.
         ["tables", _] => matches!(method, "GET" | "POST" | "PUT"),
+        ["tables", _, "streams"] => matches!(method, "GET" | "POST" | "PUT"),
         ["tables", _, "upserts"] => matches!(method, "GET" | "POST" | "PUT" | "DELETE"),
         _ => false,
     }
@@ -261,6 +262,8 @@ mod tests {
             ("POST", "/projects/shop/schemas/s/tables/t?uploads"),
             ("POST", "/projects/shop/schemas/s/tables/t/upserts"),
             ("DELETE", "/projects/shop/tables/t/upserts?upsertid=u"),
+            ("POST", "/projects/shop/tables/t/streams?create_partition"),
+            ("PUT", "/projects/shop/tables/t/streams?slotid=0&uploadid=u"),
         ] {
             let signed = sign(&signer, &text(method, resource));
             assert_eq!(signed.map(|mac| mac.len()), Ok(20), "{method} {resource}");

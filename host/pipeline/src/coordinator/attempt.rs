@@ -130,7 +130,10 @@ impl Attempt<'_> {
     async fn open_instances(&mut self, latest: Option<&Checkpoint>) -> Result<(), RunError> {
         let settings = &self.coordinator.settings;
         let parallelism = settings.parallelism.max(1);
-        let states: &[State] = latest.map_or(&[], |checkpoint| &checkpoint.states);
+        // After a run that came to its end a new one begins, which has no state yet.
+        let states: &[State] = latest
+            .filter(|checkpoint| !checkpoint.finished)
+            .map_or(&[], |checkpoint| &checkpoint.states);
         if !states.is_empty() && states.len() != parallelism as usize {
             tracing::warn!(
                 "the parallelism is {parallelism}, it was {}: the writers start without their former state",
