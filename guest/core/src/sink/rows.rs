@@ -3,7 +3,8 @@
 use super::client::Client;
 use crate::arrow_tunnel::ColumnRows;
 use crate::error::SinkError;
-use crate::record::RecordStream;
+use crate::record::{BoundRows, Operation, RecordStream};
+use crate::schema::ValueError;
 
 /// Rows of one body.
 pub(super) enum Rows {
@@ -13,7 +14,39 @@ pub(super) enum Rows {
     Columns(ColumnRows),
 }
 
+/// What a row does to its key.
+#[derive(Clone, Copy)]
+pub(super) struct Upsert<'a> {
+    pub(super) operation: Operation,
+    /// Numbers of the columns it updates; None = all.
+    pub(super) columns: Option<&'a [i64]>,
+}
+
 impl Rows {
+    /// Appends a row, as it is without `upsert`. Where a value is refused nothing is appended.
+    #[inline]
+    pub(super) fn push(
+        &mut self,
+        bound: &BoundRows<'_>,
+        row: usize,
+        upsert: Option<Upsert<'_>>,
+    ) -> Result<(), ValueError> {
+        match (self, upsert) {
+            (Self::Columns(columns), _) => bound.encode_columns(row, columns),
+            (Self::Records(stream), None) => bound.encode(row, stream),
+            (
+                Self::Records(stream),
+                Some(Upsert {
+                    operation: Operation::Upsert,
+                    columns: Some(ids),
+                }),
+            ) => bound.encode_partial(row, ids, stream),
+            (Self::Records(stream), Some(Upsert { operation, .. })) => {
+                bound.encode_upsert(row, operation, stream)
+            }
+        }
+    }
+
     pub(super) fn rows(&self) -> u64 {
         match self {
             Self::Records(stream) => stream.rows(),

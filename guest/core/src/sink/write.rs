@@ -11,7 +11,7 @@ use arrow_array::{
 use super::client::Client;
 use super::metrics::add;
 use super::part::Part;
-use super::rows::Rows;
+use super::rows::Upsert;
 use super::table::{Table, Version};
 use crate::bucket::BoundKeys;
 use crate::contract::LogLevel;
@@ -277,16 +277,11 @@ impl BatchWriter<'_> {
             let Some(buffer) = state.buffers.get_mut(bucket) else {
                 return Err(whole_row("its bucket does not exist"));
             };
-            match (&mut buffer.rows, &self.keys, &self.updated) {
-                (Rows::Columns(columns), ..) => self.rows.encode_columns(row, columns)?,
-                (Rows::Records(stream), None, _) => self.rows.encode(row, stream)?,
-                (Rows::Records(stream), Some(_), Some(ids)) if operation == Operation::Upsert => {
-                    self.rows.encode_partial(row, ids, stream)?;
-                }
-                (Rows::Records(stream), Some(_), _) => {
-                    self.rows.encode_upsert(row, operation, stream)?;
-                }
-            }
+            let upsert = self.keys.as_ref().map(|_| Upsert {
+                operation,
+                columns: self.updated.as_deref(),
+            });
+            buffer.rows.push(&self.rows, row, upsert)?;
             let full = buffer.rows.len() >= buffer.target
                 || buffer.rows.rows() >= self.client.options.flush_rows;
             full.then_some(bucket)

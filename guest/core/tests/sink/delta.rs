@@ -239,6 +239,6 @@ fn commits_are_polled_until_they_are_done() {
     let items = d.prepare().unwrap();
     let before = d.now;
     assert_eq!(d.commit(items.clone()), [CommitOutcome::Committed]);
-    assert_eq!(d.now - before, 1000 + 2000 + 4000);
+    assert_eq!(d.now - before, 250 + 500 + 1000);
     assert_eq!(d.commit(items), [CommitOutcome::AlreadyCommitted]);
 }

@@ -10,9 +10,12 @@
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
 mod append;
+mod commits;
 mod delta;
 mod driver;
 mod failures;
-mod modes;
+mod operations;
+mod overwriting;
 mod service;
 mod tables;
+mod tunnels;
