@@ -449,7 +449,7 @@ impl Reader {
     }
 
     fn operation(&mut self) -> WriteOperation {
-        let switches = [("enableUpsert", "upsert")];
+        let switches = [("enable-upsert", "upsert")];
         match self.switched("operation", &switches).as_deref() {
             Some("insert") => WriteOperation::Insert,
             Some("upsert") => WriteOperation::Upsert,
@@ -460,7 +460,7 @@ impl Reader {
 
     fn append_tunnel(&mut self) -> AppendTunnel {
         let switches = [
-            ("useStreamTunnel", "stream"),
+            ("use-stream-tunnel", "stream"),
             ("insert.arrow-writer.enable", "arrow"),
         ];
         match self.switched("tunnel", &switches).as_deref() {

@@ -173,7 +173,7 @@ impl Sink {
             value.is_some_and(|value| value.trim().eq_ignore_ascii_case(wanted))
         };
         let every_change = is("operation", "append-only");
-        if keyed && !every_change && (is("enableUpsert", "true") || !is("operation", "insert")) {
+        if keyed && !every_change && (is("enable-upsert", "true") || !is("operation", "insert")) {
             return (
                 "upsert by key",
                 "exactly once in effect: what is repeated after a failure replaces itself by key",
@@ -184,7 +184,7 @@ impl Sink {
             (false, true) => "overwrite, then append",
             (false, false) => "append",
         };
-        let delivery = if is("tunnel", "stream") || is("useStreamTunnel", "true") {
+        let delivery = if is("tunnel", "stream") || is("use-stream-tunnel", "true") {
             "at least once: rows are visible as they are sent, and twice after some failures"
         } else {
             "exactly once: what was not committed is never visible"

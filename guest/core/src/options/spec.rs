@@ -100,12 +100,13 @@ pub(super) const TABLE: &[Spec] = &[
     Spec::new("operation", Choice, Some("auto"), "What rows do. auto: upsert tables with a primary key, append to others. insert: append only tables without a primary key, also from sources with one; a new version of a row is another row. upsert: refuse tables and rows without a primary key. append-only: every change becomes a row of its own, whose column named by `mapping.operation.type.to` says what happened.")
         .aliases(&["sink.operation"])
         .choices(&["auto", "insert", "upsert", "append-only"]),
-    Spec::new("enableUpsert", Boolean, None, "true: the same as `operation: upsert`; false says nothing."),
+    Spec::new("enable-upsert", Boolean, None, "true: the same as `operation: upsert`; false says nothing.")
+        .aliases(&["enableUpsert"]),
     Spec::new("mapping.operation.type.to", Text, None, "With `operation: append-only`, the STRING column that receives INSERT, UPDATE_BEFORE, UPDATE_AFTER or DELETE; it is added to tables that the sink creates."),
     Spec::new("tunnel", Choice, Some("batch"), "How rows reach tables without a primary key. batch: blocks of records, visible with the checkpoint, each row once. arrow: the same with Arrow record batches. stream: packs that are visible as soon as they are sent, before the checkpoint; after a failure rows can stand in the table twice. Tables with a primary key always take the upsert tunnel.")
         .choices(&["batch", "arrow", "stream"]),
-    Spec::new("useStreamTunnel", Boolean, None, "true: the same as `tunnel: stream`; false says nothing.")
-        .aliases(&["use_streaming"]),
+    Spec::new("use-stream-tunnel", Boolean, None, "true: the same as `tunnel: stream`; false says nothing.")
+        .aliases(&["useStreamTunnel", "use_streaming"]),
     Spec::new("insert.arrow-writer.enable", Boolean, None, "true: the same as `tunnel: arrow`; false says nothing."),
     Spec::new("arrow.batch-rows", Integer, Some("16384"), "With `tunnel: arrow`, the rows of one record batch; a block holds several.")
         .aliases(&["insert.arrow-writer.batch-size"]),

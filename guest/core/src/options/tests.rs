@@ -115,6 +115,8 @@ fn no_spelling_is_used_twice_and_defaults_are_legal() {
     let mut seen = std::collections::BTreeSet::new();
     for spec in specs() {
         assert!(!spec.doc.is_empty());
+        let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+        assert!(spec.name.chars().all(kebab), "{}", spec.name);
         for name in std::iter::once(&spec.name).chain(&spec.aliases) {
             assert!(seen.insert(name.clone()), "{name} twice");
         }
