@@ -163,7 +163,7 @@ fn by_rows(batch: &RecordBatch, types: &[OdpsType]) -> Vec<u8> {
         bound.encode_columns(row, &mut rows).unwrap();
     }
     let body = rows.take_body(2).unwrap();
-    assert!(rows.is_empty() && rows.len() == 0);
+    assert_eq!((rows.rows(), rows.len()), (0, 0));
     body
 }
 

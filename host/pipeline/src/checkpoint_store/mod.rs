@@ -226,6 +226,15 @@ impl CheckpointStore {
             .map_err(|e| StoreError::sqlite(&path, "mark committables as committed", e))
     }
 
+    /// Notes that the source had nothing more to give at the latest checkpoint.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn mark_finished(&mut self) -> Result<(), StoreError> {
+        rows::mark_finished(&self.connection)
+            .map_err(|e| StoreError::sqlite(&self.path, "mark the run as finished", e))
+    }
+
     /// The last checkpoints, newest first.
     ///
     /// # Errors

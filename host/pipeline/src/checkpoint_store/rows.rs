@@ -209,6 +209,15 @@ pub(super) fn mark_committed(
         .map(drop)
 }
 
+pub(super) fn mark_finished(connection: &Connection) -> Result<()> {
+    connection
+        .execute(
+            "update checkpoint set finished = 1 where id = (select max(id) from checkpoint)",
+            [],
+        )
+        .map(drop)
+}
+
 pub(super) fn history(connection: &Connection, limit: u32) -> Result<Vec<HistoryEntry>> {
     let mut entries: Vec<HistoryEntry> = connection
         .prepare_cached(

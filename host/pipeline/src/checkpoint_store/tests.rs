@@ -59,9 +59,17 @@ fn a_checkpoint_is_read_back_as_it_was_stored() {
     let id = put(&mut store, &[committable(2), committable(3)]);
     drop(store);
 
-    let store = CheckpointStore::open(&path, &identity("p")).unwrap();
+    let mut store = CheckpointStore::open(&path, &identity("p")).unwrap();
     let latest = store.latest().unwrap().unwrap();
     assert_eq!((latest.id, latest.finished), (2, false));
+    store.mark_finished().unwrap();
+    let finished: Vec<bool> = store
+        .history(9)
+        .unwrap()
+        .iter()
+        .map(|e| e.finished)
+        .collect();
+    assert_eq!(finished, [true, false]);
     assert_eq!(latest.position, position("{\"at\":2}"));
     assert_eq!(
         latest.states,

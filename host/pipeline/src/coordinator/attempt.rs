@@ -116,11 +116,16 @@ impl Attempt<'_> {
                     None => return Err(RunError::SourceDied),
                     Some(FromSource::End(stats)) => {
                         self.report.note_source(stats);
-                        if !self.rows_seen && latest.is_some() {
-                            return Ok(Outcome::NothingNew);
+                        let nothing_new = !self.rows_seen && latest.is_some();
+                        if !nothing_new {
+                            self.checkpoint(true).await?;
                         }
-                        self.checkpoint(true).await?;
-                        return Ok(Outcome::Finished);
+                        // The last rows may have been stored before the end was known.
+                        self.coordinator.store.mark_finished()?;
+                        return Ok(match nothing_new {
+                            true => Outcome::NothingNew,
+                            false => Outcome::Finished,
+                        });
                     }
                 },
             }
