@@ -9,9 +9,13 @@
 mod changes;
 mod compression;
 mod conformance;
+mod dead_letters;
 mod https;
+mod partitions;
 mod quickstart;
 mod read_back;
 mod recovery;
+mod shapes;
 mod unloaded;
+mod values;
 mod write_modes;

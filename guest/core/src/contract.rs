@@ -3,7 +3,7 @@
 //! The shapes follow the contract package field by field, so that the component's glue is a
 //! mechanical translation and a native host can use the core without WebAssembly.
 
-use crate::error::SinkError;
+use crate::error::{BadRow, SinkError};
 
 /// Both clocks, as the driver read them just now. The core has no clock of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -127,6 +127,18 @@ pub struct ColumnType {
     pub name: String,
     /// One encapsulated Arrow IPC `Schema` message with exactly this field.
     pub arrow_field: Vec<u8>,
+}
+
+/// Rows the sink kept aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// The table they were meant for, as it was declared.
+    pub table: TablePath,
+    /// Which rows, and why, in the order of `ipc`.
+    pub rows: Vec<BadRow>,
+    /// An Arrow IPC stream, with schema, of these rows: the table's columns as they came, then
+    /// `__op`.
+    pub ipc: Vec<u8>,
 }
 
 /// Room left in the sink's buffers.

@@ -4,16 +4,21 @@
 //! camelCase names they replaced, and those of the SQL connector of Realtime Compute. All are
 //! accepted; what is written twice under two names, unknown or out of range is an error.
 
+mod bad_values;
 mod spec;
 mod value;
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use crate::compress::Compression;
 use crate::contract::OptionSpec;
 use crate::error::SinkError;
+use crate::partition::{PartitionScheme, Zone};
 use crate::request::Scheme;
+use crate::types::TypeMapping;
 
+pub use bad_values::{BadValuePolicy, BadValueRules};
 pub use spec::specs;
 use spec::{TABLE, find, nearest};
 
@@ -183,8 +188,18 @@ pub struct Options {
     pub create_table: bool,
     /// LIFECYCLE of created tables, in days.
     pub lifecycle_days: Option<u32>,
+    /// Partitions beside those by the columns that a table's declaration names.
+    pub partition: PartitionScheme,
+    /// Zone in which instants become partition values.
+    pub partition_zone: Zone,
     /// Value for a NULL or empty partition value; None = such rows are refused.
     pub partition_default: Option<String>,
+    /// Partitions of a table between two checkpoints; None = no limit.
+    pub partition_limit: Option<usize>,
+    /// What to do about values that do not fit.
+    pub bad_values: BadValueRules,
+    /// Types of created columns where there is a choice.
+    pub type_mapping: TypeMapping,
     /// Partitions open at once before a checkpoint is asked for.
     pub max_open_partitions: usize,
     /// Age of a session at which a checkpoint is asked for.
@@ -290,7 +305,30 @@ impl Options {
             delete_on_append,
             create_table: r.boolean("create-table"),
             lifecycle_days: r.optional_integer("lifecycle", 1, 37_231),
+            partition: r
+                .parsed(
+                    "partition",
+                    "terms like region, ds=20180905, dt=date_format(ts,'yyyy-MM-dd')",
+                )
+                .unwrap_or_default(),
+            partition_zone: r
+                .parsed("partition.time-zone", "a time zone")
+                .unwrap_or_else(Zone::utc),
             partition_default: r.text("partition.default-value"),
+            partition_limit: r
+                .optional_integer("dynamic-partition.limit", 1, 60_000)
+                .map(|n| n as usize),
+            bad_values: BadValueRules::new(
+                r.choice("on-bad-value").as_deref(),
+                r.parsed(
+                    "on-bad-value.columns",
+                    "a list like note=null, shop.orders.total=dead-letter",
+                ),
+            ),
+            type_mapping: TypeMapping {
+                char_as_string: r.choice("char-as").as_deref() == Some("string"),
+                instant_as_datetime: r.choice("timestamp-as").as_deref() == Some("datetime"),
+            },
             max_open_partitions: r.integer("open-partitions", 1, 60_000) as usize,
             session_max_age_ms: r.duration("session.max-age", 60_000),
             commit_timeout_ms: r.duration("commit.timeout", 1),
@@ -557,6 +595,22 @@ impl Reader {
         } else {
             self.bad(name, &text, &format!("one of {}", choices.join(", ")));
             None
+        }
+    }
+
+    /// What the text says, where there is one; `legal` describes what it may say.
+    fn parsed<T: FromStr<Err: std::fmt::Display>>(
+        &mut self,
+        name: &'static str,
+        legal: &str,
+    ) -> Option<T> {
+        let text = self.text(name)?;
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.bad(name, &text, &format!("{legal}: {why}"));
+                None
+            }
         }
     }
 

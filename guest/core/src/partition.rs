@@ -1,10 +1,16 @@
 //! Partitions: their names in the texts of the tunnel and of SQL, and the partition of a row.
 
+mod date_pattern;
 mod reader;
+mod scheme;
+mod zone;
 
 use std::fmt;
 
-pub use reader::{BoundPartitions, PartitionReader};
+pub use date_pattern::{DatePattern, PatternError};
+pub use reader::{BoundPartitions, PartitionReader, PartitionSource, check_type};
+pub use scheme::{MAX_LEVELS, PartitionScheme, PartitionTerm, PartitionValue};
+pub use zone::Zone;
 
 /// A partition: column names and values, outermost first. Empty for a table without partitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

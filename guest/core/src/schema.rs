@@ -4,7 +4,7 @@ use std::fmt;
 
 use arrow_schema::{Field, Schema};
 
-use crate::types::{OdpsType, UnsupportedType};
+use crate::types::{OdpsType, TypeMapping, UnsupportedType};
 
 /// Key of Arrow field metadata that carries a column comment.
 pub const COMMENT_METADATA_KEY: &str = "comment";
@@ -61,9 +61,18 @@ impl Column {
     ///
     /// Where MaxCompute has no such type.
     pub fn from_arrow(field: &Field) -> Result<Self, UnsupportedType> {
+        Self::from_arrow_as(field, TypeMapping::default())
+    }
+
+    /// The same, with a choice of types where there is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`from_arrow`](Self::from_arrow).
+    pub fn from_arrow_as(field: &Field, mapping: TypeMapping) -> Result<Self, UnsupportedType> {
         Ok(Self {
             name: field.name().clone(),
-            ty: OdpsType::from_arrow(field)?,
+            ty: OdpsType::from_arrow_as(field, mapping)?,
             nullable: field.is_nullable(),
             comment: field.metadata().get(COMMENT_METADATA_KEY).cloned(),
             column_id: None,

@@ -15,7 +15,9 @@ mod metrics;
 mod mode;
 mod overwrite;
 mod part;
+mod partitioning;
 mod prepare;
+mod refusal;
 mod rows;
 mod sql;
 mod stream;
@@ -31,10 +33,10 @@ use std::future::Future;
 use std::rc::Rc;
 
 use crate::contract::{
-    Batch, CallId, CheckpointReason, Committable, Credit, Delivery, LogEvent, Metric, Now,
-    Progress, Reply, SchemaChange, SinkInfo, State, TableDecl,
+    Batch, CallId, CheckpointReason, Committable, Credit, DeadLetters, Delivery, LogEvent, Metric,
+    Now, Progress, Reply, SchemaChange, SinkInfo, State, TableDecl,
 };
-use crate::error::{BadRow, ErrorClass, SinkError};
+use crate::error::{ErrorClass, SinkError};
 use crate::options::{self, Options};
 use crate::request::{Request, RequestId, Response, TransportError};
 
@@ -44,6 +46,7 @@ use declare::Tables;
 use metrics::add;
 use overwrite::Overwritten;
 use part::Part;
+use refusal::Refusals;
 use table::Kept;
 use task::{Slot, Tasks};
 
@@ -78,6 +81,7 @@ pub struct Sink {
     calls: BTreeMap<CallId, Slot<Result<Reply, SinkError>>>,
     next_call: u64,
     commits_only: bool,
+    letters: Vec<DeadLetters>,
 }
 
 impl Sink {
@@ -153,6 +157,7 @@ impl Sink {
             calls: BTreeMap::new(),
             next_call: 0,
             commits_only,
+            letters: Vec::new(),
         })
     }
 
@@ -185,7 +190,8 @@ impl Sink {
     ///
     /// # Errors
     ///
-    /// Class `Data`: the rows in `bad_rows` were refused, all others are buffered. Class `Schema`:
+    /// Class `Data`: the rows in `bad_rows` were refused, all others are buffered or dead letters
+    /// (see [`take_dead_letters`](Self::take_dead_letters)). Class `Schema`:
     /// nothing was buffered. Any other class: the sink has failed before, rows are lost, and a new
     /// sink must go on from the last checkpoint.
     pub fn write(&mut self, batch: Batch<'_>, now: Now) -> Result<(), SinkError> {
@@ -199,7 +205,7 @@ impl Sink {
         if let Some(error) = self.client.failure() {
             return Err(error);
         }
-        let mut bad: Vec<BadRow> = Vec::new();
+        let mut refusals = Refusals::default();
         let table_name = {
             let mut tables = self.tables.borrow_mut();
             let Some(table) = tables.get_mut(batch.table as usize) else {
@@ -247,7 +253,7 @@ impl Sink {
                     &rows.batch,
                     operations,
                     &origin,
-                    &mut bad,
+                    &mut refusals,
                 )?;
                 first_row += u32::try_from(rows.batch.num_rows()).unwrap_or(u32::MAX);
                 if table.routing.as_ref().is_some_and(|r| !r.confirmed.get()) {
@@ -258,10 +264,15 @@ impl Sink {
                     });
                 }
             }
-            add(&table.counters.rejected, bad.len() as u64);
+            add(&table.counters.rejected, refusals.bad.len() as u64);
+            for letters in &refusals.letters {
+                add(&table.counters.dead, letters.rows.len() as u64);
+            }
             place
         };
         self.relieve();
+        let Refusals { bad, letters } = refusals;
+        self.letters.extend(letters);
         if bad.is_empty() {
             return Ok(());
         }
@@ -414,6 +425,12 @@ impl Sink {
         Some(reply)
     }
 
+    /// Rows that were kept aside since the last call, to be stored by the host. They belong to the
+    /// checkpoint that the rows of the same `write` belong to.
+    pub fn take_dead_letters(&mut self) -> Vec<DeadLetters> {
+        std::mem::take(&mut self.letters)
+    }
+
     /// Log events since the last call.
     pub fn take_log(&mut self) -> Vec<LogEvent> {
         self.client.take_log()
@@ -480,7 +497,7 @@ impl Sink {
                     &kept.batch,
                     operations,
                     &origin,
-                    &mut Vec::new(),
+                    &mut Refusals::default(),
                 );
                 if let Err(error) = again {
                     self.client.fail(&error);
@@ -548,16 +565,15 @@ impl Sink {
             return;
         }
         let due = now.monotonic_ms.saturating_sub(interval);
-        self.parts().iter().for_each(|part| part.seal_older(due));
+        let parts = self.parts();
+        parts.iter().for_each(|part| part.seal_older(due));
+        let oldest = parts.iter().filter_map(|part| part.oldest_ms()).min();
+        self.client.oldest_row_ms.set(oldest);
     }
 
+    /// No buffered row came before this; looking at every part would be too much for each request.
     fn oldest_ms(&self) -> Option<u64> {
-        self.tables
-            .borrow()
-            .iter()
-            .flat_map(|t| t.parts.values())
-            .filter_map(|p| p.oldest_ms())
-            .min()
+        self.client.oldest_row_ms.get()
     }
 
     fn parts(&self) -> Vec<Rc<Part>> {

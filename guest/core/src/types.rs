@@ -5,7 +5,7 @@ mod parse;
 
 use std::fmt;
 
-pub use from_arrow::{TYPE_METADATA_KEY, UnsupportedType};
+pub use from_arrow::{TYPE_METADATA_KEY, TypeMapping, UnsupportedType};
 pub use parse::ParseTypeError;
 
 /// Largest precision of a DECIMAL.

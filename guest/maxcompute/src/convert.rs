@@ -83,13 +83,26 @@ pub fn progress(progress: plain::Progress) -> wit::Progress {
 /// Something to commit, on its way to the host.
 pub fn committable(item: plain::Committable) -> wit::Committable {
     wit::Committable {
-        table: wit::TablePath {
-            catalog: item.table.catalog,
-            schema: item.table.schema,
-            table: item.table.table,
-        },
+        table: table_path(item.table),
         format: item.format,
         payload: item.payload,
+    }
+}
+
+/// Rows kept aside: table, which and why, the rows.
+pub fn dead_letters(letters: plain::DeadLetters) -> (wit::TablePath, Vec<wit::BadRow>, Vec<u8>) {
+    (
+        table_path(letters.table),
+        letters.rows.into_iter().map(bad_row).collect(),
+        letters.ipc,
+    )
+}
+
+fn table_path(path: plain::TablePath) -> wit::TablePath {
+    wit::TablePath {
+        catalog: path.catalog,
+        schema: path.schema,
+        table: path.table,
     }
 }
 

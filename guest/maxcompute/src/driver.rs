@@ -8,7 +8,7 @@ use longshore_core::request::{self as core, TransportErrorKind};
 use longshore_core::sink::Sink;
 use longshore_sdk::http::{self, BodyChunk, HttpClient, TransportError};
 use longshore_sdk::signer::{Algorithm, Credential, SignerError};
-use longshore_sdk::{checkpoint, clock, logger};
+use longshore_sdk::{checkpoint, clock, dead_letter, logger};
 
 use crate::{LOG_TARGET, convert};
 
@@ -135,6 +135,21 @@ impl Driver {
         while let Some(reason) = self.sink.take_checkpoint_request() {
             checkpoint::request(convert::checkpoint_reason(reason));
         }
+    }
+
+    /// Gives rows that the core keeps aside to the host.
+    pub fn hand_over_dead_letters(&mut self) -> Result<(), SinkError> {
+        for letters in self.sink.take_dead_letters() {
+            let table = letters.table.to_string();
+            let (path, rows, ipc) = convert::dead_letters(letters);
+            dead_letter::put(&path, &rows, &ipc).map_err(|why| {
+                SinkError::permanent(
+                    "dead-letter.refused",
+                    format!("table {table}: the host does not take dead letters: {why}"),
+                )
+            })?;
+        }
+        Ok(())
     }
 
     fn is_full(&self) -> bool {

@@ -94,8 +94,10 @@ impl GuestWriter for Writer {
             let outcome = driver.sink().write(convert::core_batch(&data), now());
             // Rows that were accepted go out even when others of the batch were not.
             drop(data);
+            let kept = driver.hand_over_dead_letters();
             driver.move_on();
-            outcome.map(|()| convert::progress(driver.progress()))
+            outcome.and(kept)?;
+            Ok(convert::progress(driver.progress()))
         })
     }
 

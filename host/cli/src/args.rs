@@ -17,6 +17,7 @@ Exit codes:
     7  stopped by a signal, after a checkpoint; run again to go on
     8  checkpoint store: in use, another pipeline's, or damaged
     9  the service refused a request for good
+   10  done, but rows were kept aside as dead letters: see `longshore dead-letters`
   130  stopped by a second signal, at once; run again to go on from the last checkpoint";
 
 /// Carries change streams and files into MaxCompute.
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Validate(PipelineArgs),
     /// Show what a pipeline would do: options, tables, guarantees, where its progress is kept; contacts nothing.
     Explain(PipelineArgs),
+    /// Look at the rows that a pipeline kept aside because they could not be written.
+    DeadLetters(DeadLettersArgs),
     /// Run a local MaxCompute, or look at its tables.
     Local(LocalArgs),
     /// Look at a sink component.
@@ -59,6 +62,7 @@ impl Command {
                 ) => place.output,
                 None => Output::Human,
             },
+            Self::DeadLetters(args) => args.command.pipeline().output,
             Self::Component(args) => args.output,
         };
         output == Output::Json
@@ -96,6 +100,65 @@ pub(crate) struct RunArgs {
     /// append tables are written again.
     #[arg(long)]
     pub(crate) fresh: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DeadLettersArgs {
+    #[command(subcommand)]
+    pub(crate) command: DeadLettersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLettersCommand {
+    /// Count them by table and column, and print the first ones; also while the pipeline runs.
+    List {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Dead letters to print at most.
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: u32,
+    },
+    /// Write the rows to Arrow files, one for each table, with place, column and reason of each.
+    Export {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Directory to write to; files that exist are not overwritten.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Write the table's columns only, so that a pipeline can read the repaired file. Deletes are left out.
+        #[arg(long)]
+        rows_only: bool,
+    },
+    /// Forget all of them. The pipeline must not be running.
+    Discard {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Do it; without this, say what would be forgotten.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+impl DeadLettersCommand {
+    pub(crate) fn pipeline(&self) -> &StoreArgs {
+        match self {
+            Self::List { store, .. } | Self::Export { store, .. } | Self::Discard { store, .. } => {
+                store
+            }
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct StoreArgs {
+    /// The pipeline definition, a YAML file.
+    pub(crate) pipeline: PathBuf,
+    /// Form of what is printed on standard output.
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) output: Output,
+    /// Directory of the checkpoint store, instead of the definition's.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkpoint_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

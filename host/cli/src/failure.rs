@@ -26,6 +26,7 @@ pub(crate) enum Exit {
     Interrupted = 7,
     Store = 8,
     Refused = 9,
+    DeadLetters = 10,
 }
 
 impl From<Exit> for ExitCode {
@@ -48,6 +49,7 @@ impl Exit {
             Self::Interrupted => "interrupted",
             Self::Store => "checkpoint-store",
             Self::Refused => "refused",
+            Self::DeadLetters => "dead-letters",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod component;
+mod dead_letters;
 mod definition;
 mod display;
 mod explain;
@@ -59,6 +60,7 @@ async fn execute(command: Command, started: Instant) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(args, started).await,
         Command::Validate(args) => validate::validate(args).await,
         Command::Explain(args) => explain::explain(args).await,
+        Command::DeadLetters(args) => dead_letters::dead_letters(&args.command),
         Command::Local(args) => local::local(args).await,
         Command::Component(args) => component::command(args).await,
     }

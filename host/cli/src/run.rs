@@ -94,12 +94,16 @@ async fn run_into(
         return Err(empty(loaded, &report));
     }
     match args.pipeline.output {
-        Output::Human => print!("{}", summary::text(&report, outcome)),
+        Output::Human => print!(
+            "{}",
+            summary::text(&report, outcome, &args.pipeline.pipeline)
+        ),
         Output::Json => println!("{:#}", json!(report)),
     }
     Ok(match outcome {
-        Outcome::Finished | Outcome::NothingNew => Exit::Ok,
         Outcome::Interrupted => Exit::Interrupted,
+        _ if report.rows().dead_letters > 0 => Exit::DeadLetters,
+        Outcome::Finished | Outcome::NothingNew => Exit::Ok,
     })
 }
 

@@ -15,7 +15,7 @@ use longshore_pipeline::coordinator::{CheckpointRequests, SinkDriver, SinkFactor
 use longshore_pipeline::definition::SinkOption;
 use longshore_runtime::contract::SinkInfo;
 use longshore_runtime::{
-    CallError, Component, Credential, Credentials, EgressPolicy, InstanceConfig,
+    CallError, Component, Credential, Credentials, DeadLetterSink, EgressPolicy, InstanceConfig,
 };
 
 use crate::component;
@@ -230,9 +230,14 @@ pub(crate) struct Instances {
 
 #[async_trait]
 impl SinkFactory for Instances {
-    async fn instance(&self, name: &str) -> Result<Box<dyn SinkDriver>, CallError> {
+    async fn instance(
+        &self,
+        name: &str,
+        dead_letters: Arc<dyn DeadLetterSink>,
+    ) -> Result<Box<dyn SinkDriver>, CallError> {
         let config = InstanceConfig {
             name: name.to_owned(),
+            dead_letter: dead_letters,
             ..self.config.clone()
         };
         Ok(Box::new(self.component.instantiate(config).await?))

@@ -4,6 +4,7 @@
 
 pub mod checkpoint_store;
 pub mod coordinator;
+pub mod dead_letters;
 pub mod definition;
 pub mod report;
 pub mod route;

@@ -64,6 +64,10 @@ pub struct TableReport {
     pub written: u64,
     /// Changes passed over on purpose: deletes on an append table.
     pub skipped: u64,
+    /// Changes kept aside as dead letters.
+    pub dead_letters: u64,
+    /// Values written as NULL because they did not fit their column.
+    pub nulled: u64,
     /// Bytes of Arrow data read.
     pub bytes: u64,
     /// Wall-clock time from when the source handed out the table's first rows in this run, before
@@ -117,6 +121,8 @@ impl Report {
             sum.read += table.read;
             sum.written += table.written;
             sum.skipped += table.skipped;
+            sum.dead_letters += table.dead_letters;
+            sum.nulled += table.nulled;
             sum.bytes += table.bytes;
             if let Some(span) = table.span {
                 sum.extend(span);
@@ -157,6 +163,8 @@ impl Report {
             table.read += rows.read;
             table.written += rows.written;
             table.skipped += rows.skipped;
+            table.dead_letters += rows.dead_letters;
+            table.nulled += rows.nulled;
             table.bytes += bytes;
             if let Some(began) = self.began.get(&rows.table).filter(|_| rows.read > 0) {
                 table.extend((*began, Instant::now()));

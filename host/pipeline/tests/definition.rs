@@ -365,3 +365,19 @@ fn durations_and_sizes_are_read_as_flink_does() {
     assert!(parse_size("1.5mb").is_err());
     assert!(parse_size("99999999999tb").is_err());
 }
+
+#[test]
+fn null_is_a_word_for_options_of_the_sink_and_nothing_is_none() {
+    let with = |value: &str| format!("{MINIMAL}  on-bad-value: {value}\n");
+    for value in ["null", "'null'", "null # kept"] {
+        let definition = parse(&with(value)).unwrap();
+        let option = definition.sink.options.last().unwrap();
+        assert_eq!(
+            (option.name.as_str(), option.value.as_str()),
+            ("on-bad-value", "null")
+        );
+    }
+    for value in ["", "~", "# null"] {
+        assert!(error(&with(value)).contains("has no value"), "{value}");
+    }
+}

@@ -10,9 +10,12 @@ use crate::log::{Level, LogGate};
 use crate::signer::{Algorithm, Signer, SignerError, SigningCredential};
 use crate::transport::Transport;
 use std::sync::Arc;
+use wasmtime::StoreContextMut;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
+use wasmtime_wasi_http::{RequestOptions, WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Random bytes a component may ask for at once.
 const MAX_RANDOM_BYTES: u64 = 64 << 10;
@@ -83,7 +86,34 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         &http::types::LinkOptions::default(),
         State::http,
     )?;
-    http::outgoing_handler::add_to_linker::<_, WasiHttp>(linker, State::http)
+    linker
+        .instance("wasi:http/outgoing-handler@0.2.12")?
+        .func_wrap("handle", send_request)
+}
+
+/// `wasi:http/outgoing-handler.handle`. The function of wasmtime-wasi-http 48 leaves the options, which
+/// it is given for good, in the table: each request would take one of the instance's handles for ever.
+fn send_request(
+    mut store: StoreContextMut<'_, State>,
+    (request, options): (
+        Resource<HostOutgoingRequest>,
+        Option<Resource<RequestOptions>>,
+    ),
+) -> wasmtime::Result<(Result<Resource<HostFutureIncomingResponse>, ErrorCode>,)> {
+    use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
+
+    let state = store.data_mut();
+    let given = options
+        .as_ref()
+        .map(|options| Resource::<RequestOptions>::new_own(options.rep()));
+    let sent = state.http().handle(request, options);
+    if let Some(options) = given {
+        state.table.delete(options)?;
+    }
+    Ok((match sent {
+        Ok(response) => Ok(response),
+        Err(error) => Err(error.downcast()?),
+    },))
 }
 
 struct HasTable;

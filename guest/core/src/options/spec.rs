@@ -141,9 +141,21 @@ pub(super) const TABLE: &[Spec] = &[
         .choices(&["ignore", "reject", "log"]),
     Spec::new("create-table", Boolean, Some("true"), "Create missing tables, and their schema."),
     Spec::new("lifecycle", Integer, None, "LIFECYCLE of created tables, in days; unset = kept for ever."),
-    Spec::new("partition.default-value", Text, None, "Partition for rows whose partition column is NULL or empty; unset = such rows are refused."),
-    Spec::new("open-partitions", Integer, Some("500"), "Partitions written between two checkpoints before an early checkpoint is asked for.")
-        .aliases(&["dynamicPartitionLimit"]),
+    Spec::new("partition", Text, None, "Partition of the rows of every table, outermost column first: `COLUMN` by that column, `NAME=column(COLUMN)` too but keeping it as a data column, `NAME=VALUE` always this one, `NAME=date_format(COLUMN,'yyyy-MM-dd')` by a time (letters y M d H m s). Columns that the source or the transform names as partition keys follow.")
+        .aliases(&["sink.partition"]),
+    Spec::new("partition.time-zone", Text, Some("UTC"), "Time zone in which date_format of option partition shows instants, for example Asia/Shanghai or +08:00; times without a zone are shown as they are."),
+    Spec::new("partition.default-value", Text, Some("__DEFAULT_PARTITION__"), "Partition value for rows whose value is NULL or empty; an empty text = such rows are refused.")
+        .aliases(&["sink.partition.default-value"]),
+    Spec::new("open-partitions", Integer, Some("20000"), "Partitions written between two checkpoints before an early checkpoint is asked for."),
+    Spec::new("dynamic-partition.limit", Integer, None, "Partitions of one table that one writer may write between two checkpoints; one more ends the run. Unset = no limit.")
+        .aliases(&["dynamicPartitionLimit", "sink.dynamic-partition.limit"]),
+    Spec::new("on-bad-value", Choice, Some("fail"), "What to do with a row that has a value its column can not hold: end the run; write the row with NULL in place of the value, and count it; or keep the row aside as a dead letter, and count it. NULL never replaces values of key, partition and NOT NULL columns: there `null` means `fail`.")
+        .choices(&["fail", "null", "dead-letter"]),
+    Spec::new("on-bad-value.columns", Text, None, "The same for single columns, as a list like `note=null, shop.orders.total=dead-letter`: COLUMN in every table, or TABLE.COLUMN; the first that fits counts."),
+    Spec::new("char-as", Choice, Some("char"), "Type of columns created for CHAR(n) and VARCHAR(n): the same with its length, or STRING.")
+        .choices(&["char", "string"]),
+    Spec::new("timestamp-as", Choice, Some("timestamp"), "Type of columns created for instants of millisecond precision or less: TIMESTAMP or DATETIME.")
+        .choices(&["timestamp", "datetime"]),
     Spec::new("session.max-age", Duration, Some("18h"), "Age of a session at which an early checkpoint is asked for; the service ends sessions after 24 hours."),
     Spec::new("commit.timeout", Duration, Some("120s"), "How long to wait for the commit of one upsert session before it is reported as unfinished.")
         .aliases(&["upsertCommitTimeoutMs", "upsert.commit.timeout"]),

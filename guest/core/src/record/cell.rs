@@ -173,6 +173,8 @@ enum Offsets<'a> {
     Small(&'a [i32]),
     Large(&'a [i64]),
     Fixed { first: usize, size: usize },
+    SmallView(&'a [i32], &'a [i32]),
+    LargeView(&'a [i64], &'a [i64]),
 }
 
 impl Offsets<'_> {
@@ -181,6 +183,14 @@ impl Offsets<'_> {
             Self::Small(offsets) => at(offsets, i) as usize..at(offsets, i + 1) as usize,
             Self::Large(offsets) => at(offsets, i) as usize..at(offsets, i + 1) as usize,
             Self::Fixed { first, size } => first + i * size..first + (i + 1) * size,
+            Self::SmallView(offsets, sizes) => {
+                let first = at(offsets, i) as usize;
+                first..first + at(sizes, i) as usize
+            }
+            Self::LargeView(offsets, sizes) => {
+                let first = at(offsets, i) as usize;
+                first..first + at(sizes, i) as usize
+            }
         }
     }
 }

@@ -125,6 +125,11 @@ impl RowEncoder {
         self
     }
 
+    /// The Arrow column that the target column of that name reads.
+    pub(crate) fn source_of(&self, name: &str) -> Option<usize> {
+        self.columns.iter().find(|c| c.name == name)?.source
+    }
+
     /// Binds the rows of one batch.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ pub(super) async fn change(
                 format!("{place}: it does not exist, so its schema can not be changed"),
             ));
         }
-        (change, Some(layout)) => statements(&target, &place, change, layout)?,
+        (change, Some(layout)) => statements(&client, &target, &place, change, layout)?,
     };
     for query in &statements {
         let statement = sql::Statement {
@@ -73,6 +73,7 @@ pub(super) async fn change(
 }
 
 fn statements(
+    client: &Client,
     target: &Target,
     place: &str,
     change: &SchemaChange,
@@ -91,7 +92,7 @@ fn statements(
         let [field] = schema.fields().as_ref() else {
             return Err(bad("its schema must have exactly one field".to_owned()));
         };
-        Column::from_arrow(field).map_err(|e| {
+        Column::from_arrow_as(field, client.options.type_mapping).map_err(|e| {
             SinkError::schema(
                 "table.column",
                 format!("{place}: column `{}`: {e}", field.name()),

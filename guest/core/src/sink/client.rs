@@ -142,6 +142,8 @@ pub(super) struct Client {
     failure: RefCell<Option<SinkError>>,
     log: RefCell<Vec<LogEvent>>,
     checkpoint: Cell<Option<CheckpointReason>>,
+    /// No buffered row came before this, on the monotonic clock.
+    pub(super) oldest_row_ms: Cell<Option<u64>>,
 }
 
 /// Log events kept when nobody takes them.
@@ -180,6 +182,7 @@ impl Client {
             failure: RefCell::default(),
             log: RefCell::default(),
             checkpoint: Cell::new(None),
+            oldest_row_ms: Cell::new(None),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Declaring a table: look it up, create it where allowed, see that the rows fit.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::client::{Client, Draft, malformed};
 use super::mode::{self, Mode};
 use super::part::{Routing, Target};
 use super::table::{Layout, Table, fit};
-use super::{ipc, sql};
+use super::{ipc, partitioning, sql};
 use crate::bucket::HasherKind;
 use crate::contract::{LogLevel, TableDecl};
 use crate::ddl::CreateTable;
@@ -75,7 +75,7 @@ pub(super) async fn declare(
         .and_then(|i| tables.get(i))
         .and_then(|t| t.routing.as_ref())
         .map_or(HasherKind::Default, |r| r.hasher.get());
-    let mut version = fit(&target, &layout, &decl, &schema, hasher)?;
+    let mut version = fit(&target, &layout, &decl, &schema, hasher, &client.options)?;
     if client.options.operation_column.is_some() {
         version.decoder = ipc::Decoder::new(Arc::new(rows)).with_operation_text(Arc::new(schema));
     }
@@ -113,7 +113,7 @@ pub(super) async fn declare(
                 layout,
                 versions: BTreeMap::from([(decl.schema_version, version)]),
                 routing,
-                parts: BTreeMap::new(),
+                parts: HashMap::new(),
                 retired: Vec::new(),
                 kept: Vec::new(),
                 counters: Rc::default(),
@@ -283,20 +283,13 @@ async fn create(
     let mut columns = Vec::new();
     let mut faults = Vec::new();
     for field in schema.fields() {
-        match Column::from_arrow(field) {
+        match Column::from_arrow_as(field, client.options.type_mapping) {
             Ok(column) => columns.push(column),
             Err(unsupported) => faults.push(format!("column `{}`: {unsupported}", field.name())),
         }
     }
-    let mut partition_columns = Vec::new();
-    for name in &decl.partition_by {
-        match columns.iter().position(|c| same_name(&c.name, name)) {
-            Some(at) => partition_columns.push(columns.remove(at)),
-            None => faults.push(format!(
-                "partition-by names `{name}`, which the rows do not have"
-            )),
-        }
-    }
+    let terms = client.options.partition.with_columns(&decl.partition_by);
+    let partition_columns = partitioning::columns(&terms, &mut columns, &mut faults);
     for name in &decl.primary_key {
         if !columns.iter().any(|c| same_name(&c.name, name)) {
             faults.push(format!(

@@ -14,6 +14,10 @@ pub(super) struct TableCounters {
     pub(super) ignored: Cell<u64>,
     pub(super) rejected: Cell<u64>,
     pub(super) moved: Cell<u64>,
+    /// Rows kept aside.
+    pub(super) dead: Cell<u64>,
+    /// Values written as NULL because they did not fit.
+    pub(super) nulled: Cell<u64>,
 }
 
 /// Counters of the whole sink.
@@ -100,6 +104,8 @@ impl TableCounters {
         for (name, n) in [
             ("rows_ignored_total", &self.ignored),
             ("rows_rejected_total", &self.rejected),
+            ("dead_letters_total", &self.dead),
+            ("values_nulled_total", &self.nulled),
         ] {
             out.push(metric(
                 name,

@@ -351,6 +351,8 @@ impl Part {
                 add(&self.client.counters.growing, (len - buffer.counted) as u64);
                 buffer.counted = len;
                 buffer.since_ms.get_or_insert(now);
+                let oldest = &self.client.oldest_row_ms;
+                oldest.set(Some(oldest.get().map_or(now, |oldest| oldest.min(now))));
             }
         }
     }

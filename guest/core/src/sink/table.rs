@@ -1,10 +1,10 @@
 //! A declared table: how its rows are encoded and where they go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arrow_array::{Array as _, Int8Array, RecordBatch};
+use arrow_array::{Int8Array, RecordBatch};
 use arrow_schema::Schema;
 
 use super::client::Client;
@@ -12,12 +12,15 @@ use super::ipc::Decoder;
 use super::metrics::TableCounters;
 use super::mode::Mode;
 use super::part::{Part, Routing, Target};
+use super::partitioning;
+use super::refusal::RowFault;
 use crate::bucket::{BucketHasher, HasherKind};
 use crate::contract::TableDecl;
 use crate::error::SinkError;
+use crate::options::{BadValuePolicy, Options};
 use crate::partition::{PartitionReader, PartitionSpec};
 use crate::record::RowEncoder;
-use crate::schema::{Column, SchemaMismatch, ValueError};
+use crate::schema::{Column, ValueError, same_name, source_columns};
 
 /// Rows kept until a session has confirmed how a Delta table spreads them.
 pub(super) struct Kept {
@@ -35,80 +38,7 @@ pub(super) struct Version {
     pub(super) hasher: Option<BucketHasher>,
     /// Columns of the table that the rows have, without the key.
     pub(super) updated: Vec<String>,
-    pub(super) partitions: Option<Partitions>,
-}
-
-/// Reads partitions of rows.
-pub(super) struct Partitions {
-    pub(super) reader: PartitionReader,
-    /// One reader for each column, to see which value is missing.
-    singles: Vec<(String, usize, PartitionReader)>,
-    pub(super) columns: Vec<usize>,
-}
-
-impl Partitions {
-    pub(super) fn new(columns: &[(Column, usize)]) -> Result<Self, SchemaMismatch> {
-        let single = |column: &(Column, usize)| {
-            let reader = PartitionReader::new(std::slice::from_ref(column))?;
-            Ok((column.0.name.clone(), column.1, reader))
-        };
-        Ok(Self {
-            reader: PartitionReader::new(columns)?,
-            singles: columns
-                .iter()
-                .map(single)
-                .collect::<Result<_, SchemaMismatch>>()?,
-            columns: columns.iter().map(|(_, source)| *source).collect(),
-        })
-    }
-
-    /// The partition of a row whose NULL and empty values are replaced by `default`.
-    pub(super) fn with_default(
-        &self,
-        batch: &RecordBatch,
-        row: usize,
-        default: &str,
-    ) -> Result<PartitionSpec, ValueError> {
-        let mut pairs = Vec::with_capacity(self.singles.len());
-        for (name, source, reader) in &self.singles {
-            let refuse = |reason: String| ValueError {
-                column: name.clone(),
-                reason,
-            };
-            let is_null = batch
-                .columns()
-                .get(*source)
-                .is_none_or(|c| c.is_null(row) || is_empty_text(c, row));
-            if is_null {
-                pairs.push((name.clone(), default.to_owned()));
-            } else {
-                let bound = reader.bind(batch).map_err(|e| refuse(e.reason))?;
-                pairs.extend(bound.spec(row)?.pairs().iter().cloned());
-            }
-        }
-        let column = self
-            .singles
-            .first()
-            .map(|(name, ..)| name.clone())
-            .unwrap_or_default();
-        PartitionSpec::new(pairs).map_err(|e| ValueError {
-            column,
-            reason: e.to_string(),
-        })
-    }
-}
-
-fn is_empty_text(column: &arrow_array::ArrayRef, row: usize) -> bool {
-    use arrow_array::cast::AsArray as _;
-    if let Some(text) = column.as_string_opt::<i32>() {
-        text.value(row).is_empty()
-    } else if let Some(text) = column.as_string_opt::<i64>() {
-        text.value(row).is_empty()
-    } else if let Some(text) = column.as_string_view_opt() {
-        text.value(row).is_empty()
-    } else {
-        false
-    }
+    pub(super) partitions: Option<PartitionReader>,
 }
 
 /// The columns a table has at the service, as far as rows are concerned.
@@ -119,6 +49,21 @@ pub(super) struct Layout {
     pub(super) primary_key: Vec<String>,
 }
 
+impl Layout {
+    /// Whether there is such a data or partition column.
+    fn has(&self, name: &str) -> bool {
+        let all = self.columns.iter().chain(&self.partition_columns);
+        all.into_iter().any(|c| same_name(&c.name, name))
+    }
+
+    /// Whether NULL is a legal value of the data column of that name.
+    pub(super) fn can_be_null(&self, name: &str) -> bool {
+        let is_key = self.primary_key.iter().any(|key| same_name(key, name));
+        let column = self.columns.iter().find(|c| same_name(&c.name, name));
+        !is_key && column.is_some_and(|c| c.nullable)
+    }
+}
+
 /// A declared table.
 pub(super) struct Table {
     pub(super) target: Rc<Target>,
@@ -127,8 +72,8 @@ pub(super) struct Table {
     pub(super) mode: Mode,
     /// Delta tables only.
     pub(super) routing: Option<Rc<Routing>>,
-    /// Open partitions by their tunnel text.
-    pub(super) parts: BTreeMap<String, Rc<Part>>,
+    /// Open partitions by their tunnel text. Looked up for every row where partitions alternate.
+    pub(super) parts: HashMap<String, Rc<Part>>,
     /// Parts whose sessions take no more rows, to be prepared with the next checkpoint.
     pub(super) retired: Vec<Rc<Part>>,
     pub(super) kept: Vec<Kept>,
@@ -138,15 +83,20 @@ pub(super) struct Table {
 impl Table {
     /// The open part for a partition.
     pub(super) fn part(
-        parts: &mut BTreeMap<String, Rc<Part>>,
+        parts: &mut HashMap<String, Rc<Part>>,
         client: &Rc<Client>,
         target: &Rc<Target>,
         mode: &Mode,
         text: &str,
         spec: impl FnOnce() -> Result<PartitionSpec, ValueError>,
-    ) -> Result<Rc<Part>, ValueError> {
+    ) -> Result<Rc<Part>, RowFault> {
         if let Some(part) = parts.get(text) {
             return Ok(Rc::clone(part));
+        }
+        if let Some(limit) = client.options.partition_limit
+            && parts.len() >= limit
+        {
+            return Err(too_many_partitions(target, limit, parts.keys(), text).into());
         }
         let part = Part::new(client, target, spec()?, mode);
         parts.insert(text.to_owned(), Rc::clone(&part));
@@ -155,8 +105,10 @@ impl Table {
 
     /// All open parts leave; new rows open new sessions.
     pub(super) fn detach(&mut self) -> Vec<Rc<Part>> {
+        let mut open: Vec<_> = std::mem::take(&mut self.parts).into_values().collect();
+        open.sort_by(|a, b| a.partition_text.cmp(&b.partition_text));
         let mut parts = std::mem::take(&mut self.retired);
-        parts.extend(std::mem::take(&mut self.parts).into_values());
+        parts.extend(open);
         for part in &parts {
             part.seal_all();
         }
@@ -167,7 +119,7 @@ impl Table {
     pub(super) fn checkpoint(&mut self) -> Vec<Rc<Part>> {
         let staying = match &self.mode {
             Mode::Stream(_) => self.parts.clone(),
-            _ => BTreeMap::new(),
+            _ => HashMap::new(),
         };
         let parts = self.detach();
         self.parts = staying;
@@ -215,6 +167,28 @@ impl Table {
     }
 }
 
+fn too_many_partitions<'a>(
+    target: &Target,
+    limit: usize,
+    open: impl Iterator<Item = &'a String>,
+    one_more: &str,
+) -> SinkError {
+    let mut open: Vec<&str> = open.map(String::as_str).collect();
+    open.sort_unstable();
+    let first = open.get(..5).unwrap_or(&open);
+    SinkError::permanent(
+        "partition.limit",
+        format!(
+            "{}: too many dynamic partitions: {limit} are open since the last checkpoint ({}{}) and \
+             {one_more} would be one more; raise dynamic-partition.limit, checkpoint more often, or \
+             choose a coarser partition",
+            target.place(""),
+            first.join("; "),
+            if limit > first.len() { "; ..." } else { "" },
+        ),
+    )
+}
+
 fn make_hasher(
     kind: HasherKind,
     keys: &[(Column, usize)],
@@ -231,54 +205,14 @@ pub(super) fn fit(
     decl: &TableDecl,
     schema: &Schema,
     hasher: HasherKind,
+    options: &Options,
 ) -> Result<Version, SinkError> {
-    use crate::schema::{same_name, source_columns};
     let mut differences: Vec<String> = Vec::new();
 
     let columns = &layout.columns;
     let sources = source_columns(columns, schema);
-    let partition_sources = source_columns(&layout.partition_columns, schema);
-    let is_partition = |name: &str| decl.partition_by.iter().any(|p| same_name(p, name));
-
-    for field in schema.fields() {
-        let name = field.name();
-        let in_columns = columns.iter().any(|c| same_name(&c.name, name));
-        let in_partitions = layout
-            .partition_columns
-            .iter()
-            .any(|c| same_name(&c.name, name));
-        if is_partition(name) {
-            if !in_partitions {
-                let why = if in_columns {
-                    "is a data column"
-                } else {
-                    "does not exist"
-                };
-                differences.push(format!("partition column `{name}` {why} in the table"));
-            }
-        } else if in_partitions {
-            differences.push(format!(
-                "column `{name}` is a partition column in the table; name it in partition-by"
-            ));
-        } else if !in_columns {
-            differences.push(format!("column `{name}` does not exist in the table"));
-        }
-    }
-    for name in &decl.partition_by {
-        if !schema.fields().iter().any(|f| same_name(f.name(), name)) {
-            differences.push(format!(
-                "partition-by names `{name}`, which the rows do not have"
-            ));
-        }
-    }
-    for column in &layout.partition_columns {
-        if !is_partition(&column.name) {
-            differences.push(format!(
-                "the table is partitioned by `{}`, the rows are not (partition-by)",
-                column.name
-            ));
-        }
-    }
+    let terms = options.partition.with_columns(&decl.partition_by);
+    differences.extend(partitioning::differences(layout, &terms, schema));
     let sorted = |names: &[String]| {
         let mut names: Vec<String> = names.iter().map(|n| n.to_lowercase()).collect();
         names.sort();
@@ -304,22 +238,12 @@ pub(super) fn fit(
             differences.push(mismatch.to_string());
         }
     }
-    let pair = |(column, source): (&Column, &Option<usize>)| source.map(|s| (column.clone(), s));
-    let partition_columns: Vec<_> = layout
-        .partition_columns
-        .iter()
-        .zip(&partition_sources)
-        .filter_map(pair)
-        .collect();
-    let partitions = match partition_columns.as_slice() {
-        [] => None,
-        columns => match Partitions::new(columns) {
-            Ok(partitions) => Some(partitions),
-            Err(mismatch) => {
-                differences.push(mismatch.to_string());
-                None
-            }
-        },
+    let partitions = match partitioning::reader(layout, &terms, schema, options) {
+        Ok(partitions) => partitions,
+        Err(mismatch) => {
+            differences.push(mismatch.to_string());
+            None
+        }
     };
     let key_indices: Vec<usize> = layout
         .primary_key
@@ -328,8 +252,9 @@ pub(super) fn fit(
         .collect();
     let keys: Vec<(Column, usize)> = key_indices
         .iter()
-        .filter_map(|&i| pair((columns.get(i)?, sources.get(i)?)))
+        .filter_map(|&i| Some((columns.get(i)?.clone(), (*sources.get(i)?)?)))
         .collect();
+    differences.extend(null_policy_differences(layout, decl, options));
     let mut bucket_hasher = None;
     if !keys.is_empty() {
         let made = BucketHasher::new(hasher, &keys).and_then(|h| h.check(schema).map(|()| h));
@@ -367,4 +292,21 @@ pub(super) fn fit(
             differences.join("; ")
         ),
     ))
+}
+
+/// Rules of `on-bad-value.columns` that ask for NULL where NULL can not be, or name no column.
+fn null_policy_differences(layout: &Layout, decl: &TableDecl, options: &Options) -> Vec<String> {
+    let mut differences = Vec::new();
+    for name in options.bad_values.columns_of(&decl.path) {
+        if options.bad_values.named(&decl.path, name) == Some(BadValuePolicy::Null)
+            && !layout.can_be_null(name)
+            && layout.has(name)
+        {
+            differences.push(format!(
+                "on-bad-value.columns wants NULL in `{name}`, which is a key, partition or NOT NULL column; \
+                 use fail or dead-letter"
+            ));
+        }
+    }
+    differences
 }

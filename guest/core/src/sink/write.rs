@@ -11,11 +11,12 @@ use arrow_array::{
 use super::client::Client;
 use super::metrics::add;
 use super::part::Part;
+use super::refusal::{Nulled, Refusals, RefusedRows, RowFault};
 use super::rows::Upsert;
 use super::table::{Table, Version};
 use crate::bucket::BoundKeys;
 use crate::contract::LogLevel;
-use crate::error::{BadRow, SinkError};
+use crate::error::SinkError;
 use crate::options::{DeleteOnAppend, WriteOperation};
 use crate::partition::BoundPartitions;
 use crate::record::{BoundRows, Operation};
@@ -30,7 +31,7 @@ pub(super) struct Origin {
     pub(super) count: bool,
 }
 
-/// Encode all rows; the bad ones are added to `bad`.
+/// Encode all rows; those that can not be are added to `refusals`.
 pub(super) fn write(
     client: &Rc<Client>,
     table: &mut Table,
@@ -38,7 +39,7 @@ pub(super) fn write(
     batch: &RecordBatch,
     operations: Option<&Int8Array>,
     origin: &Origin,
-    bad: &mut Vec<BadRow>,
+    refusals: &mut Refusals,
 ) -> Result<(), SinkError> {
     let Table {
         target,
@@ -47,6 +48,7 @@ pub(super) fn write(
         routing,
         parts,
         counters,
+        layout: table_layout,
         ..
     } = table;
     let Some(layout) = versions.get(&version) else {
@@ -71,11 +73,9 @@ pub(super) fn write(
     let partitions = layout
         .partitions
         .as_ref()
-        .map(|p| p.reader.bind(batch))
+        .map(|p| p.bind(batch))
         .transpose()
         .map_err(misfit)?;
-    let mut identity: Vec<usize> = layout.keys.iter().map(|(_, source)| *source).collect();
-    identity.extend(layout.partitions.iter().flat_map(|p| &p.columns));
     let updated = match routing {
         Some(routing) if client.options.partial_columns => {
             let names: Vec<String> = match layout.updated.as_slice() {
@@ -97,7 +97,6 @@ pub(super) fn write(
         _ => None,
     };
     let mut writer = BatchWriter {
-        client,
         layout,
         batch,
         rows,
@@ -105,6 +104,7 @@ pub(super) fn write(
         updated,
         partitions,
         buckets: routing.as_ref().map_or(1, |r| r.buckets.get()),
+        flush_rows: client.options.flush_rows,
         locate: Locate {
             text: String::new(),
             current_text: String::new(),
@@ -112,23 +112,16 @@ pub(super) fn write(
             open: &mut |text: &str, spec| Table::part(parts, client, target, mode, text, spec),
         },
         touched: Vec::new(),
+        nulled: Nulled::new(client, target, table_layout),
     };
     let mut tally = Tally::default();
-    let identity: Vec<Same<'_>> = identity
+    let key: Vec<Same<'_>> = layout
+        .keys
         .iter()
-        .filter_map(|&i| batch.columns().get(i))
+        .filter_map(|(_, source)| batch.columns().get(*source))
         .map(Same::of)
         .collect();
-    let mut refuse = |row: usize, error: ValueError| {
-        bad.push(BadRow {
-            sequence: origin.sequence,
-            row: origin
-                .first_row
-                .saturating_add(u32::try_from(row).unwrap_or(u32::MAX)),
-            column: Some(error.column).filter(|c| !c.is_empty()),
-            reason: error.reason,
-        });
-    };
+    let mut refused = RefusedRows::new(client, target, origin);
     let delta = routing.is_some();
     let append_only = client.options.operation == WriteOperation::AppendOnly;
     let total = batch.num_rows();
@@ -153,17 +146,19 @@ pub(super) fn write(
             (1, false) => Ok(()),
             (1, true) if row + 1 >= total || operation(row + 1) != 2 => Err(whole_row(
                 "an update-before row must be followed by its update-after row",
-            )),
+            )
+            .into()),
             (1, true) => {
-                if identity.iter().all(|column| column.same(row, row + 1)) {
+                let same_key = key.iter().all(|column| column.same(row, row + 1));
+                if same_key && writer.same_partition(row, row + 1) {
                     Ok(())
                 } else {
                     // The new row first: if it is refused the old one must stay. Both are different
                     // keys, so their order does not matter to anything else.
                     step = 2;
                     match writer.put(row + 1, Operation::Upsert) {
-                        Err(error) => {
-                            refuse(row + 1, error);
+                        Err(fault) => {
+                            refused.add(row + 1, fault)?;
                             Ok(())
                         }
                         Ok(()) => {
@@ -181,26 +176,30 @@ pub(super) fn write(
             (3, false) => match client.options.delete_on_append {
                 DeleteOnAppend::Reject => Err(whole_row(
                     "a delete for a table without a primary key (delete-on-append is reject)",
-                )),
+                )
+                .into()),
                 DeleteOnAppend::Ignore | DeleteOnAppend::Log => {
                     tally.ignored += 1;
                     Ok(())
                 }
             },
-            (other, _) => Err(whole_row(&format!(
-                "{other} is not a row operation (0 to 3)"
-            ))),
+            (other, _) => {
+                Err(whole_row(&format!("{other} is not a row operation (0 to 3)")).into())
+            }
         };
-        if let Err(error) = result {
-            refuse(row, error);
+        if let Err(fault) = result {
+            refused.add(row, fault)?;
         }
         row += step;
     }
+    let nulled = writer.nulled.finish(origin);
     for part in &writer.touched {
         part.touched.set(false);
         part.account();
     }
+    refused.finish(batch, operations, refusals)?;
     if origin.count {
+        add(&counters.nulled, nulled);
         add(&counters.inserted, tally.inserted);
         add(&counters.updated, tally.updated);
         add(&counters.deleted, tally.deleted);
@@ -238,7 +237,7 @@ fn whole_row(reason: &str) -> ValueError {
 type Spec<'s> = &'s mut dyn FnMut() -> Result<crate::partition::PartitionSpec, ValueError>;
 
 /// Gives the part of a partition, made where there is none.
-type OpenPart<'a> = dyn FnMut(&str, Spec<'_>) -> Result<Rc<Part>, ValueError> + 'a;
+type OpenPart<'a> = dyn FnMut(&str, Spec<'_>) -> Result<Rc<Part>, RowFault> + 'a;
 
 /// Finds the part of a row; most rows belong to the part of the row before.
 struct Locate<'a> {
@@ -249,7 +248,6 @@ struct Locate<'a> {
 }
 
 struct BatchWriter<'a> {
-    client: &'a Rc<Client>,
     layout: &'a Version,
     batch: &'a RecordBatch,
     rows: BoundRows<'a>,
@@ -258,12 +256,14 @@ struct BatchWriter<'a> {
     updated: Option<Vec<i64>>,
     partitions: Option<BoundPartitions<'a>>,
     buckets: u32,
+    flush_rows: u64,
     locate: Locate<'a>,
     touched: Vec<Rc<Part>>,
+    nulled: Nulled<'a>,
 }
 
 impl BatchWriter<'_> {
-    fn put(&mut self, row: usize, operation: Operation) -> Result<(), ValueError> {
+    fn put(&mut self, row: usize, operation: Operation) -> Result<(), RowFault> {
         self.find(row)?;
         let Some(part) = &self.locate.current else {
             return Ok(());
@@ -275,15 +275,24 @@ impl BatchWriter<'_> {
             };
             let mut state = part.state();
             let Some(buffer) = state.buffers.get_mut(bucket) else {
-                return Err(whole_row("its bucket does not exist"));
+                return Err(whole_row("its bucket does not exist").into());
             };
             let upsert = self.keys.as_ref().map(|_| Upsert {
                 operation,
                 columns: self.updated.as_deref(),
             });
-            buffer.rows.push(&self.rows, row, upsert)?;
-            let full = buffer.rows.len() >= buffer.target
-                || buffer.rows.rows() >= self.client.options.flush_rows;
+            if let Err(error) = buffer.rows.push(&self.rows, row, upsert) {
+                self.nulled.push(
+                    &self.layout.encoder,
+                    self.batch,
+                    row,
+                    upsert,
+                    error,
+                    &mut buffer.rows,
+                )?;
+            }
+            let full =
+                buffer.rows.len() >= buffer.target || buffer.rows.rows() >= self.flush_rows;
             full.then_some(bucket)
         };
         if !part.touched.replace(true) {
@@ -298,8 +307,12 @@ impl BatchWriter<'_> {
         Ok(())
     }
 
+    fn same_partition(&self, a: usize, b: usize) -> bool {
+        self.partitions.as_ref().is_none_or(|p| p.same(a, b))
+    }
+
     /// Make the part of `row` the current one.
-    fn find(&mut self, row: usize) -> Result<(), ValueError> {
+    fn find(&mut self, row: usize) -> Result<(), RowFault> {
         let locate = &mut self.locate;
         let Some(partitions) = &self.partitions else {
             if locate.current.is_none() {
@@ -307,23 +320,11 @@ impl BatchWriter<'_> {
             }
             return Ok(());
         };
-        let mut replaced = None;
-        if let Err(error) = partitions.tunnel_text(row, &mut locate.text) {
-            let default = self.client.options.partition_default.as_deref();
-            let (Some(default), Some(columns)) = (default, &self.layout.partitions) else {
-                return Err(error);
-            };
-            let spec = columns.with_default(self.batch, row, default)?;
-            locate.text = spec.tunnel_text();
-            replaced = Some(spec);
-        }
+        partitions.tunnel_text(row, &mut locate.text)?;
         if locate.current.is_some() && locate.text == locate.current_text {
             return Ok(());
         }
-        let part = (locate.open)(&locate.text, &mut || match replaced.take() {
-            Some(spec) => Ok(spec),
-            None => partitions.spec(row),
-        })?;
+        let part = (locate.open)(&locate.text, &mut || partitions.spec(row))?;
         locate.current = Some(part);
         locate.current_text.clone_from(&locate.text);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use arrow_schema::{DataType, Field, IntervalUnit};
+use arrow_schema::{DataType, Field, IntervalUnit, TimeUnit};
 
 use super::{MAX_DECIMAL_PRECISION, MAX_DECIMAL_SCALE, OdpsType};
 
@@ -30,32 +30,77 @@ impl fmt::Display for UnsupportedType {
 
 impl std::error::Error for UnsupportedType {}
 
+/// Types of created columns, where more than one would do. The default keeps most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TypeMapping {
+    /// CHAR(n) and VARCHAR(n) become STRING.
+    pub char_as_string: bool,
+    /// Instants of millisecond precision or less become DATETIME.
+    pub instant_as_datetime: bool,
+}
+
 impl OdpsType {
     /// The type of a column created for `field`.
     ///
     /// Unsigned integers take the next wider signed type, 64-bit ones DECIMAL(20,0); times of day
     /// become STRING; timestamps with a zone TIMESTAMP, without one TIMESTAMP_NTZ; dictionaries
-    /// their value type. Field metadata [`TYPE_METADATA_KEY`] overrides all of this.
+    /// their value type. Field metadata [`TYPE_METADATA_KEY`] overrides all of this, on every level
+    /// of a nested type.
     ///
     /// # Errors
     ///
     /// Where MaxCompute has no such type or its limits are too narrow.
     pub fn from_arrow(field: &Field) -> Result<Self, UnsupportedType> {
-        of_field(field, field.name())
+        Self::from_arrow_as(field, TypeMapping::default())
+    }
+
+    /// The same, with a choice where there is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`from_arrow`](Self::from_arrow).
+    pub fn from_arrow_as(field: &Field, mapping: TypeMapping) -> Result<Self, UnsupportedType> {
+        let ty = of_field(field, field.name(), mapping)?;
+        Ok(if mapping.char_as_string {
+            without_lengths(ty)
+        } else {
+            ty
+        })
     }
 }
 
-fn of_field(field: &Field, path: &str) -> Result<OdpsType, UnsupportedType> {
+/// The same type with STRING for every CHAR and VARCHAR in it.
+fn without_lengths(ty: OdpsType) -> OdpsType {
+    let boxed = |ty: OdpsType| Box::new(without_lengths(ty));
+    match ty {
+        OdpsType::Char(_) | OdpsType::Varchar(_) => OdpsType::String,
+        OdpsType::Array(element) => OdpsType::Array(boxed(*element)),
+        OdpsType::Map(key, value) => OdpsType::Map(boxed(*key), boxed(*value)),
+        OdpsType::Struct(fields) => OdpsType::Struct(
+            fields
+                .into_iter()
+                .map(|(name, ty)| (name, without_lengths(ty)))
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+fn of_field(field: &Field, path: &str, mapping: TypeMapping) -> Result<OdpsType, UnsupportedType> {
     match field.metadata().get(TYPE_METADATA_KEY) {
         Some(text) => text.parse().map_err(|error| UnsupportedType {
             field: path.to_owned(),
             reason: format!("field metadata {TYPE_METADATA_KEY}: {error}"),
         }),
-        None => of_data_type(field.data_type(), path),
+        None => of_data_type(field.data_type(), path, mapping),
     }
 }
 
-fn of_data_type(data_type: &DataType, path: &str) -> Result<OdpsType, UnsupportedType> {
+fn of_data_type(
+    data_type: &DataType,
+    path: &str,
+    mapping: TypeMapping,
+) -> Result<OdpsType, UnsupportedType> {
     let refuse = |reason: &str| UnsupportedType {
         field: path.to_owned(),
         reason: reason.to_owned(),
@@ -86,6 +131,11 @@ fn of_data_type(data_type: &DataType, path: &str) -> Result<OdpsType, Unsupporte
         DataType::Date32 | DataType::Date64 => OdpsType::Date,
         DataType::Time32(_) | DataType::Time64(_) => OdpsType::String,
         DataType::Timestamp(_, None) => OdpsType::TimestampNtz,
+        DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, Some(_))
+            if mapping.instant_as_datetime =>
+        {
+            OdpsType::Datetime
+        }
         DataType::Timestamp(_, Some(_)) => OdpsType::Timestamp,
         DataType::Duration(_) | DataType::Interval(IntervalUnit::DayTime) => {
             OdpsType::IntervalDayTime
@@ -93,9 +143,13 @@ fn of_data_type(data_type: &DataType, path: &str) -> Result<OdpsType, Unsupporte
         DataType::Interval(IntervalUnit::YearMonth) => OdpsType::IntervalYearMonth,
         DataType::List(element)
         | DataType::LargeList(element)
-        | DataType::FixedSizeList(element, _) => {
-            OdpsType::Array(Box::new(of_field(element, &format!("{path}.element"))?))
-        }
+        | DataType::ListView(element)
+        | DataType::LargeListView(element)
+        | DataType::FixedSizeList(element, _) => OdpsType::Array(Box::new(of_field(
+            element,
+            &format!("{path}.element"),
+            mapping,
+        )?)),
         DataType::Map(entries, _) => {
             let DataType::Struct(fields) = entries.data_type() else {
                 return Err(refuse("the entries of the Arrow map are not a struct"));
@@ -104,8 +158,8 @@ fn of_data_type(data_type: &DataType, path: &str) -> Result<OdpsType, Unsupporte
                 return Err(refuse("the entries of the Arrow map are not pairs"));
             };
             OdpsType::Map(
-                Box::new(of_field(key, &format!("{path}.key"))?),
-                Box::new(of_field(value, &format!("{path}.value"))?),
+                Box::new(of_field(key, &format!("{path}.key"), mapping)?),
+                Box::new(of_field(value, &format!("{path}.value"), mapping)?),
             )
         }
         DataType::Struct(fields) if fields.is_empty() => {
@@ -115,12 +169,12 @@ fn of_data_type(data_type: &DataType, path: &str) -> Result<OdpsType, Unsupporte
             fields
                 .iter()
                 .map(|field| {
-                    let ty = of_field(field, &format!("{path}.{}", field.name()))?;
+                    let ty = of_field(field, &format!("{path}.{}", field.name()), mapping)?;
                     Ok((field.name().clone(), ty))
                 })
                 .collect::<Result<_, UnsupportedType>>()?,
         ),
-        DataType::Dictionary(_, value) => of_data_type(value, path)?,
+        DataType::Dictionary(_, value) => of_data_type(value, path, mapping)?,
         other => {
             return Err(refuse(&format!(
                 "Arrow type {other} is not supported; cast it first"

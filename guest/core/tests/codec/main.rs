@@ -18,5 +18,6 @@ mod partitions;
 mod properties;
 mod record_vectors;
 mod signing_vectors;
+mod type_tables;
 mod type_texts;
 mod upsert;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{
     ArrayRef, Date32Array, DictionaryArray, Int32Array, StringArray, types::Int8Type,
 };
-use longshore_core::partition::{PartitionReader, PartitionSpec};
+use longshore_core::partition::{PartitionReader, PartitionSource, PartitionSpec};
 use longshore_core::schema::Column;
 
 use crate::support::batch;
@@ -37,12 +37,11 @@ fn values_no_partition_can_have() {
 }
 
 fn reader(types: &[&str]) -> PartitionReader {
-    let columns: Vec<(Column, usize)> = types
-        .iter()
-        .enumerate()
-        .map(|(i, ty)| (Column::new(format!("p{i}"), ty.parse().unwrap()), i))
-        .collect();
-    PartitionReader::new(&columns).unwrap()
+    let column = |(i, ty): (usize, &&str)| {
+        let column = Column::new(format!("p{i}"), ty.parse().unwrap());
+        (column, PartitionSource::Column(i))
+    };
+    PartitionReader::new(types.iter().enumerate().map(column).collect()).unwrap()
 }
 
 #[test]
@@ -89,7 +88,8 @@ fn types_no_partition_column_has() {
         "decimal(10,2)",
         "boolean",
     ] {
-        let columns = [(Column::new("p", ty.parse().unwrap()), 0)];
-        assert!(PartitionReader::new(&columns).is_err(), "{ty}");
+        let column = Column::new("p", ty.parse().unwrap());
+        let columns = vec![(column, PartitionSource::Column(0))];
+        assert!(PartitionReader::new(columns).is_err(), "{ty}");
     }
 }

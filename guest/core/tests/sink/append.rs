@@ -98,7 +98,7 @@ fn each_partition_has_its_own_session_and_its_column_leaves_the_data() {
 
 #[test]
 fn a_missing_or_illegal_partition_value_refuses_only_its_row() {
-    let mut d = Driver::new(service(), &[]);
+    let mut d = Driver::new(service(), &[("partition.default-value", "")]);
     let t = d.declare(declaration("pt", true, &[])).unwrap();
     let batch: &[Row] = &[
         (0, 1, Some("a"), None),

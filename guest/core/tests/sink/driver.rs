@@ -244,6 +244,24 @@ impl Driver {
         self.service.statements.last().unwrap().clone()
     }
 
+    /// Write a batch of any columns, `__op` among them or not.
+    pub fn write_batch(&mut self, table: u32, batch: &RecordBatch) -> Result<(), SinkError> {
+        self.sequence += 1;
+        let head = schema_message(&batch.schema()).len();
+        let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+        writer.write(batch).unwrap();
+        let bytes = writer.into_inner().unwrap();
+        let batch = Batch {
+            table,
+            schema_version: 1,
+            sequence: self.sequence,
+            rows: batch.num_rows() as u32,
+            ipc: &bytes[head..bytes.len() - 8],
+        };
+        let now = self.clock();
+        self.sink.write(batch, now)
+    }
+
     pub fn prepare(&mut self) -> Result<Vec<Committable>, SinkError> {
         let call = self.sink.prepare(1);
         match self.settle(call)? {

@@ -10,12 +10,14 @@
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
 mod append;
+mod bad_values;
 mod commits;
 mod delta;
 mod driver;
 mod failures;
 mod operations;
 mod overwriting;
+mod partitions;
 mod service;
 mod tables;
 mod tunnels;

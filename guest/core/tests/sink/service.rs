@@ -437,7 +437,7 @@ impl Service {
                 assert_eq!(request.framing, Framing::Chunked);
                 let rows = match query.contains_key("arrow") {
                     true => arrow_rows(&body(request)),
-                    false => records(&body(request), 2),
+                    false => records(&body(request), self.tables[name].columns.len()),
                 };
                 session
                     .blocks
@@ -785,6 +785,10 @@ fn records(bytes: &[u8], columns: usize) -> Vec<Row> {
                 let len = varint(&mut at) as usize;
                 row.name = Some(String::from_utf8(bytes[at..at + len].to_vec()).unwrap());
                 at += len;
+            }
+            3 if columns == 3 => {
+                varint(&mut at);
+                varint(&mut at);
             }
             // Hidden columns: version, application version, operation, key and value columns.
             field if field == operation => row.delete = zigzag(varint(&mut at)) == 68,

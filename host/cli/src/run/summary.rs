@@ -1,13 +1,14 @@
 //! What a run did, for people.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use longshore_pipeline::report::{Outcome, Report, TableReport};
 
 use crate::display::{Table, bytes, number, seconds};
 
 /// The table at the end of a run, and a sentence about it.
-pub(super) fn text(report: &Report, outcome: Outcome) -> String {
+pub(super) fn text(report: &Report, outcome: Outcome, pipeline: &Path) -> String {
     let mut text = String::new();
     if !report.tables.is_empty() {
         let mut table = Table::new(&[
@@ -32,6 +33,22 @@ pub(super) fn text(report: &Report, outcome: Outcome) -> String {
         if count > 0 {
             let _ = writeln!(text, "left out: {} {what}", number(count));
         }
+    }
+    let all = report.rows();
+    if all.nulled > 0 {
+        let _ = writeln!(
+            text,
+            "written as NULL because they did not fit: {} values",
+            number(all.nulled)
+        );
+    }
+    if all.dead_letters > 0 {
+        let _ = writeln!(
+            text,
+            "kept aside: {} rows; `longshore dead-letters list {}` says why",
+            number(all.dead_letters),
+            pipeline.display()
+        );
     }
     text
 }

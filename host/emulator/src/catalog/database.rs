@@ -98,12 +98,14 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens or creates the database file.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens or creates the database file. Only a `durable` one survives a power cut, at the price
+    /// of a wait for the disk with each change.
+    pub fn open(path: &Path, durable: bool) -> Result<Self, StoreError> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(std::time::Duration::from_secs(10))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
+        let synchronous = if durable { "FULL" } else { "OFF" };
+        connection.pragma_update(None, "synchronous", synchronous)?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if version > 1 {
             return Err(StoreError::Invalid(format!(

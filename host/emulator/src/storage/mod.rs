@@ -20,7 +20,7 @@ mod text;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -82,6 +82,8 @@ struct Inner {
     staged_rows: AtomicU64,
     committed_rows: AtomicU64,
     commits: AtomicU64,
+    /// When ended sessions were last looked for.
+    cleaned_ms: AtomicI64,
 }
 
 impl Store {
@@ -89,7 +91,8 @@ impl Store {
     /// journaled renames are completed, staged files that no session mentions are removed.
     pub fn open(data_dir: &Path, mode: Mode) -> Result<Self, StoreError> {
         layout::create(data_dir)?;
-        let database = Database::open(&layout::database_path(data_dir))?;
+        let durable = mode == Mode::Store;
+        let database = Database::open(&layout::database_path(data_dir), durable)?;
         let store = Self {
             inner: Arc::new(Inner {
                 data_dir: data_dir.to_owned(),
@@ -100,6 +103,7 @@ impl Store {
                 staged_rows: AtomicU64::new(0),
                 committed_rows: AtomicU64::new(0),
                 commits: AtomicU64::new(0),
+                cleaned_ms: AtomicI64::new(0),
             }),
         };
         store.recover()?;
@@ -288,10 +292,18 @@ impl Store {
     /// Forgets sessions that ended more than a day ago, with their staged files.
     fn clean_sessions(&self) -> Result<(), StoreError> {
         const KEPT_AFTER_END_MS: i64 = 24 * 3600 * 1000;
+        const INTERVAL_MS: i64 = 60_000;
+        let now = now_ms();
+        let last = self.inner.cleaned_ms.load(Ordering::Relaxed);
+        // Looking through all sessions with each new one would make many sessions slow.
+        if now < last + INTERVAL_MS {
+            return Ok(());
+        }
+        self.inner.cleaned_ms.store(now, Ordering::Relaxed);
         let old: Vec<String> = self.inner.database.transaction(|t| {
             let mut statement =
                 t.prepare_cached("SELECT id FROM sessions WHERE expires_ms < ?1")?;
-            let rows = statement.query_map([now_ms() - KEPT_AFTER_END_MS], |row| row.get(0))?;
+            let rows = statement.query_map([now - KEPT_AFTER_END_MS], |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })?;
         for id in old {

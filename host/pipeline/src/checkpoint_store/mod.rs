@@ -1,17 +1,19 @@
 //! Where a pipeline's progress survives the process: one SQLite file per pipeline.
 //!
-//! A checkpoint is written in one transaction (source position, committables, sink state) before
-//! anything is committed at the service. What is not marked committed when the file is opened again
+//! A checkpoint is written in one transaction (source position, committables, sink state, dead
+//! letters) before anything is committed at the service. What is not marked committed when the file is opened again
 //! is committed first; only then does the source resume.
 //!
 //! The journal is WAL with `synchronous = FULL`: a checkpoint that [`CheckpointStore::store`]
 //! returned from survives a power cut. Calls block for the few milliseconds an fsync takes.
 
+mod dead_letters;
 mod error;
 mod identity;
 mod lock;
 mod rows;
 
+pub use dead_letters::{DeadLetterCount, DeadLetterReader, StoredDeadLetter, StoredDeadLetters};
 pub use error::StoreError;
 pub use identity::Identity;
 
@@ -21,6 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use longshore_runtime::contract::{Committable, State};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
+use crate::dead_letters::DeadLetterBatch;
 use crate::source::Position;
 use lock::StoreLock;
 
@@ -53,6 +56,8 @@ pub struct NewCheckpoint<'a> {
     pub states: &'a [State],
     /// Rows of each target table since the checkpoint before.
     pub tables: &'a [TableRows],
+    /// Rows kept aside since the checkpoint before.
+    pub dead_letters: &'a [DeadLetterBatch],
 }
 
 /// A checkpoint as it is read back.
@@ -90,6 +95,10 @@ pub struct TableRows {
     pub written: u64,
     /// Rows passed over on purpose (deletes on an append table).
     pub skipped: u64,
+    /// Rows kept aside as dead letters. Not in the history: the letters themselves are stored.
+    pub dead_letters: u64,
+    /// Values written as NULL because they did not fit. Not in the history.
+    pub nulled: u64,
 }
 
 /// One line of the history.
@@ -128,6 +137,7 @@ impl CheckpointStore {
         let mut store = Self::connect(path)?;
         let transaction = store.transaction("forget the old checkpoints")?;
         rows::clear(&transaction)
+            .and_then(|()| dead_letters::discard(&transaction).map(drop))
             .and_then(|()| rows::set_meta(&transaction, "identity", &identity.digest()))
             .and_then(|()| rows::set_meta(&transaction, "pipeline", &identity.pipeline))
             .and_then(|()| rows::set_meta(&transaction, "source", &identity.source))
@@ -135,6 +145,14 @@ impl CheckpointStore {
             .and_then(|()| transaction.commit())
             .map_err(|e| StoreError::sqlite(path, "forget the old checkpoints", e))?;
         Ok(store)
+    }
+
+    /// Opens the store at `path`, whichever pipeline it belongs to.
+    ///
+    /// # Errors
+    /// As [`Self::open`], without the identity check.
+    pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        Self::connect(path)
     }
 
     /// The file.
@@ -207,6 +225,7 @@ impl CheckpointStore {
         let transaction = self.transaction("store a checkpoint")?;
         rows::insert(&transaction, checkpoint, now_ms())
             .and_then(|()| {
+                dead_letters::insert(&transaction, checkpoint.id, checkpoint.dead_letters)?;
                 rows::prune(&transaction, checkpoint.id.saturating_sub(HISTORY))?;
                 transaction.commit()
             })
@@ -275,12 +294,30 @@ impl CheckpointStore {
         match found {
             0 => self.connection.execute_batch(rows::LAYOUT).map_err(error),
             FORMAT => Ok(()),
-            _ => Err(StoreError::Format {
-                path: self.path.clone(),
-                found,
-                supported: FORMAT,
-            }),
-        }
+            _ => {
+                return Err(StoreError::Format {
+                    path: self.path.clone(),
+                    found,
+                    supported: FORMAT,
+                });
+            }
+        }?;
+        // Not part of the first stores of this format, which can do without.
+        self.connection
+            .execute_batch(dead_letters::LAYOUT)
+            .map_err(error)
+    }
+
+    /// Forgets all dead letters; returns how many there were.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn discard_dead_letters(&mut self) -> Result<u64, StoreError> {
+        let path = self.path.clone();
+        let transaction = self.transaction("discard the dead letters")?;
+        dead_letters::discard(&transaction)
+            .and_then(|letters| transaction.commit().map(|()| letters))
+            .map_err(|e| StoreError::sqlite(&path, "discard the dead letters", e))
     }
 
     fn check_identity(&self, identity: &Identity) -> Result<(), StoreError> {

@@ -245,6 +245,7 @@ pub(super) fn history(connection: &Connection, limit: u32) -> Result<Vec<History
             read: row.get(2)?,
             written: row.get(3)?,
             skipped: row.get(4)?,
+            ..TableRows::default()
         });
     }
     for entry in &mut entries {

@@ -43,7 +43,9 @@ fn put(store: &mut CheckpointStore, committables: &[Committable]) -> u64 {
                 read: 5,
                 written: 4,
                 skipped: 1,
+                ..TableRows::default()
             }],
+            dead_letters: &[],
         })
         .unwrap();
     id

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use longshore_runtime::NoDeadLetters;
 use longshore_runtime::contract::{Committable, State, TablePath};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -11,13 +12,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Coordinator;
 use super::commit;
+use super::dead_letter_box::DeadLetterBox;
 use super::driver::SinkDriver;
 use super::error::RunError;
-use super::instance::{Command, Instance, Prepared, Rows};
+use super::instance::{Command, Instance, Prepared, Rows, SinkCounts};
 use super::patience::Patience;
 use super::source_thread::{self, FromSource};
 use super::targets::Targets;
 use crate::checkpoint_store::{Checkpoint, NewCheckpoint, Pending, TableRows};
+use crate::dead_letters::DeadLetterBatch;
 use crate::report::{Outcome, Report};
 use crate::source::{OP_COLUMN, Operation, Position, SourceBatch, SourceEvent};
 
@@ -150,10 +153,11 @@ impl Attempt<'_> {
                 .get(subtask as usize)
                 .filter(|_| states.len() == parallelism as usize);
             let name = format!("writer {subtask}");
+            let letter_box = DeadLetterBox::new(Arc::clone(&self.coordinator.requests));
             let mut driver = self
                 .coordinator
                 .sink
-                .instance(&name)
+                .instance(&name, Arc::clone(&letter_box) as _)
                 .await
                 .map_err(|error| RunError::call("start the sink", error))?;
             driver
@@ -162,7 +166,7 @@ impl Attempt<'_> {
                 .map_err(|error| RunError::call("open the sink", error))?;
             let (sender, receiver) = mpsc::channel(QUEUE);
             self.tasks
-                .spawn(Instance::new(driver, self.patience()).run(receiver));
+                .spawn(Instance::new(driver, letter_box, self.patience()).run(receiver));
             self.instances.push(sender);
         }
         Ok(())
@@ -295,14 +299,19 @@ impl Attempt<'_> {
             return Err(RunError::SourceDied);
         };
         let id = self.coordinator.store.next_id()?;
-        let (committables, states) = self.prepare(id).await?;
+        let AllPrepared {
+            committables,
+            states,
+            dead_letters,
+        } = self.prepare(id).await?;
         let tables: Vec<TableRows> = self
             .targets
             .tables
             .iter_mut()
             .filter(|target| target.rows.read > 0)
             .map(|target| {
-                target.rows.written = target.rows.read.saturating_sub(target.rows.skipped);
+                let left_out = target.rows.skipped + target.rows.dead_letters;
+                target.rows.written = target.rows.read.saturating_sub(left_out);
                 target.rows.clone()
             })
             .collect();
@@ -313,6 +322,7 @@ impl Attempt<'_> {
             committables: &committables,
             states: &states,
             tables: &tables,
+            dead_letters: &dead_letters,
         })?;
         let pending = (0..)
             .zip(committables)
@@ -330,10 +340,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn prepare(
-        &mut self,
-        checkpoint: u64,
-    ) -> Result<(Vec<Committable>, Vec<State>), RunError> {
+    async fn prepare(&mut self, checkpoint: u64) -> Result<AllPrepared, RunError> {
         let mut answers = Vec::with_capacity(self.instances.len());
         for instance in 0..self.instances.len() {
             let (done, answer) = oneshot::channel();
@@ -341,21 +348,22 @@ impl Attempt<'_> {
                 .await?;
             answers.push(answer);
         }
-        let mut committables = Vec::new();
-        let mut states = Vec::with_capacity(answers.len());
+        let mut all = AllPrepared::default();
         let mut bytes_sent = 0;
         for answer in answers {
             let Ok(Prepared {
                 committables: new,
                 state,
-                ignored,
+                counts,
+                dead_letters,
                 traffic,
             }) = answer.await
             else {
                 return Err(self.first_failure().await);
             };
-            committables.extend(new);
-            states.push(state);
+            all.committables.extend(new);
+            all.states.push(state);
+            all.dead_letters.extend(dead_letters);
             bytes_sent += traffic.bytes_sent;
             let first = self
                 .report
@@ -364,16 +372,16 @@ impl Attempt<'_> {
                 .chain(traffic.first_body_byte)
                 .min();
             self.report.first_byte = first;
-            for (name, rows) in ignored {
-                self.count_ignored(&name, rows);
+            for (name, counts) in counts {
+                self.count(&name, counts);
             }
         }
         self.bytes_sent = bytes_sent;
-        Ok((committables, states))
+        Ok(all)
     }
 
     /// The sink may name a table with its defaults filled in; the last part is the same.
-    fn count_ignored(&mut self, name: &str, rows: u64) {
+    fn count(&mut self, name: &str, counts: SinkCounts) {
         let same = |path: &str| {
             let longer = name.len().checked_sub(path.len() + 1);
             name.eq_ignore_ascii_case(path)
@@ -390,7 +398,9 @@ impl Attempt<'_> {
             .iter_mut()
             .find(|target| same(&target.path.to_string()))
         {
-            target.rows.skipped += rows;
+            target.rows.skipped += counts.ignored;
+            target.rows.dead_letters += counts.dead_letters;
+            target.rows.nulled += counts.nulled;
         }
     }
 
@@ -419,7 +429,7 @@ impl Attempt<'_> {
         let mut committer = self
             .coordinator
             .sink
-            .instance("committer")
+            .instance("committer", Arc::new(NoDeadLetters))
             .await
             .map_err(|error| RunError::call("start the committer", error))?;
         committer
@@ -456,6 +466,14 @@ impl Attempt<'_> {
         }
         result
     }
+}
+
+/// What all instances prepared.
+#[derive(Default)]
+struct AllPrepared {
+    committables: Vec<Committable>,
+    states: Vec<State>,
+    dead_letters: Vec<DeadLetterBatch>,
 }
 
 /// Why an instance ended although more was to come.

@@ -1,5 +1,6 @@
 //! The seam between the coordinator and a sink: what it calls, whoever answers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -7,7 +8,7 @@ use longshore_runtime::contract::{
     Batch, CheckpointId, CheckpointReason, CommitOutcome, Committable, Metric, Progress, State,
     TableDecl,
 };
-use longshore_runtime::{CallError, CheckpointListener, SinkInstance, Traffic};
+use longshore_runtime::{CallError, CheckpointListener, DeadLetterSink, SinkInstance, Traffic};
 use tokio::sync::Notify;
 
 /// One sink instance: a writer or a committer. The calls are those of the sink contract; one runs
@@ -49,8 +50,12 @@ pub trait SinkDriver: Send {
 /// Makes sink instances.
 #[async_trait]
 pub trait SinkFactory: Send + Sync {
-    /// A fresh instance; `name` is for log events.
-    async fn instance(&self, name: &str) -> Result<Box<dyn SinkDriver>, CallError>;
+    /// A fresh instance; `name` is for log events. Rows it keeps aside go to `dead_letters`.
+    async fn instance(
+        &self,
+        name: &str,
+        dead_letters: Arc<dyn DeadLetterSink>,
+    ) -> Result<Box<dyn SinkDriver>, CallError>;
 }
 
 #[async_trait]

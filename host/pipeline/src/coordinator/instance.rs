@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
 use longshore_runtime::contract::{
-    Batch, Committable, Credit, ErrorClass, Metric, Progress, SinkError, State, TableDecl,
+    BadRow, Batch, Committable, Credit, DeadLetters, ErrorClass, Metric, Progress, SinkError,
+    State, TableDecl,
 };
 use longshore_runtime::{CallError, Traffic};
 use tokio::sync::{mpsc, oneshot};
 
+use super::dead_letter_box::DeadLetterBox;
 use super::driver::SinkDriver;
 use super::encode::TableEncoder;
 use super::error::{RefusedRow, RunError};
 use super::patience::Patience;
+use crate::dead_letters::{DeadLetter, DeadLetterBatch};
 use crate::source::Origin;
 
 /// How long one `drive` lasts while the instance has commands to wait for.
@@ -58,9 +61,22 @@ pub(super) struct Rows {
 pub(super) struct Prepared {
     pub(super) committables: Vec<Committable>,
     pub(super) state: State,
-    /// Rows passed over since the checkpoint before, by the sink's name of the table.
-    pub(super) ignored: BTreeMap<String, u64>,
+    /// What became of rows since the checkpoint before, by the sink's name of the table.
+    pub(super) counts: BTreeMap<String, SinkCounts>,
+    /// Rows kept aside since the checkpoint before.
+    pub(super) dead_letters: Vec<DeadLetterBatch>,
     pub(super) traffic: Traffic,
+}
+
+/// What a sink counts of one table's rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SinkCounts {
+    /// Rows passed over on purpose.
+    pub(super) ignored: u64,
+    /// Rows kept aside.
+    pub(super) dead_letters: u64,
+    /// Values written as NULL because they did not fit.
+    pub(super) nulled: u64,
 }
 
 /// An instance and what it knows.
@@ -73,7 +89,10 @@ pub(super) struct Instance {
     /// Uploads may be under way that go on inside calls only.
     busy: bool,
     sequence: u64,
-    ignored: BTreeMap<String, u64>,
+    /// As last read, from the start of the writer.
+    counts: BTreeMap<String, SinkCounts>,
+    letter_box: Arc<DeadLetterBox>,
+    dead_letters: Vec<DeadLetterBatch>,
 }
 
 struct Table {
@@ -97,7 +116,11 @@ macro_rules! persist {
 
 impl Instance {
     /// `driver` has an open writer.
-    pub(super) fn new(driver: Box<dyn SinkDriver>, patience: Patience) -> Self {
+    pub(super) fn new(
+        driver: Box<dyn SinkDriver>,
+        letter_box: Arc<DeadLetterBox>,
+        patience: Patience,
+    ) -> Self {
         Self {
             driver,
             patience,
@@ -107,7 +130,9 @@ impl Instance {
             wake_after: None,
             busy: false,
             sequence: 0,
-            ignored: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            letter_box,
+            dead_letters: Vec::new(),
         }
     }
 
@@ -249,10 +274,43 @@ impl Instance {
                 }
             };
             self.patience.succeeded(false);
+            let letters = self.letter_box.take();
+            if !letters.is_empty() {
+                let name = table.name.clone();
+                self.keep_dead_letters(letters, &name, rows, message.first_row);
+            }
             self.note(progress);
             self.busy = true;
         }
         Ok(())
+    }
+
+    /// Keeps rows that the sink put aside while it took the message that starts at `first_row`.
+    fn keep_dead_letters(
+        &mut self,
+        letters: Vec<DeadLetters>,
+        table: &str,
+        rows: &Rows,
+        first_row: usize,
+    ) {
+        for letters in letters {
+            let letter = |bad: BadRow| DeadLetter {
+                place: if bad.sequence == self.sequence {
+                    rows.place(first_row, bad.row)
+                } else {
+                    rows.origin.file().to_owned()
+                },
+                column: bad.column,
+                reason: bad.reason,
+            };
+            self.dead_letters.push(DeadLetterBatch {
+                table: table.to_owned(),
+                letters: letters.rows.into_iter().map(letter).collect(),
+                ipc: letters.ipc,
+            });
+        }
+        let bytes = self.dead_letters.iter().map(|batch| batch.ipc.len()).sum();
+        self.letter_box.waits(bytes);
     }
 
     /// Returns when the sink has room. The way there: let uploads go on; when there is nothing left
@@ -304,48 +362,66 @@ impl Instance {
             self.driver.snapshot(checkpoint)
         );
         let metrics = persist!(self, "read the writer's metrics", self.driver.metrics());
-        let ignored = self.newly_ignored(&metrics);
+        let counts = self.newly_counted(&metrics);
         let progress = persist!(self, "upload rows", self.driver.drive(0));
         self.note(progress);
         Ok(Prepared {
             committables,
             state,
-            ignored,
+            counts,
+            dead_letters: std::mem::take(&mut self.dead_letters),
             traffic: self.driver.traffic(),
         })
     }
 
-    fn newly_ignored(&mut self, metrics: &[Metric]) -> BTreeMap<String, u64> {
-        let mut new = BTreeMap::new();
-        for metric in metrics
-            .iter()
-            .filter(|metric| metric.name == "rows_ignored_total")
-        {
+    /// The growth of the sink's counters since the last call.
+    fn newly_counted(&mut self, metrics: &[Metric]) -> BTreeMap<String, SinkCounts> {
+        let mut totals: BTreeMap<String, SinkCounts> = BTreeMap::new();
+        for metric in metrics {
             let Some((_, table)) = metric.labels.iter().find(|(name, _)| name == "table") else {
                 continue;
             };
+            let totals = totals.entry(table.clone()).or_default();
+            let total = match metric.name.as_str() {
+                "rows_ignored_total" => &mut totals.ignored,
+                "dead_letters_total" => &mut totals.dead_letters,
+                "values_nulled_total" => &mut totals.nulled,
+                _ => continue,
+            };
             // Counters are whole numbers far below 2^53.
-            let total = metric.value as u64;
-            let before = self.ignored.insert(table.clone(), total).unwrap_or(0);
-            new.insert(table.clone(), total.saturating_sub(before));
+            *total = metric.value as u64;
+        }
+        let mut new = BTreeMap::new();
+        for (table, total) in totals {
+            let before = self.counts.insert(table.clone(), total).unwrap_or_default();
+            let grown = SinkCounts {
+                ignored: total.ignored.saturating_sub(before.ignored),
+                dead_letters: total.dead_letters.saturating_sub(before.dead_letters),
+                nulled: total.nulled.saturating_sub(before.nulled),
+            };
+            new.insert(table, grown);
         }
         new
     }
 }
 
-/// The error for rows of one message that the sink refused.
-fn refused(table: &str, error: &SinkError, rows: &Rows, first_row: usize) -> RunError {
-    let place = |row: u32| {
+impl Rows {
+    /// Where a row of the message that starts at `first_row` came from.
+    fn place(&self, first_row: usize, row: u32) -> String {
         let row = first_row + row as usize;
-        let row = match &rows.rows {
+        let row = match &self.rows {
             Some(rows) => rows.values().get(row).copied(),
             None => u32::try_from(row).ok(),
         };
         row.map_or_else(
-            || rows.origin.file().to_owned(),
-            |row| rows.origin.locate(row),
+            || self.origin.file().to_owned(),
+            |row| self.origin.locate(row),
         )
-    };
+    }
+}
+
+/// The error for rows of one message that the sink refused.
+fn refused(table: &str, error: &SinkError, rows: &Rows, first_row: usize) -> RunError {
     RunError::BadRows {
         table: table.to_owned(),
         message: error.message.clone(),
@@ -354,7 +430,7 @@ fn refused(table: &str, error: &SinkError, rows: &Rows, first_row: usize) -> Run
             .iter()
             .take(NAMED_ROWS)
             .map(|bad| RefusedRow {
-                place: place(bad.row),
+                place: rows.place(first_row, bad.row),
                 column: bad.column.clone(),
                 reason: bad.reason.clone(),
             })

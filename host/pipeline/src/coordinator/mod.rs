@@ -12,6 +12,7 @@
 
 mod attempt;
 mod commit;
+mod dead_letter_box;
 mod driver;
 mod encode;
 mod error;

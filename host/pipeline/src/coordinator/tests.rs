@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::checkpoint_store::Identity;
+use crate::checkpoint_store::{DeadLetterReader, Identity};
+use crate::dead_letters::{ExportForm, export};
 use crate::definition::RouteMode;
 use crate::route::Router;
 use fake::{Fault, Service, Sink, batches, keyed_batches};
@@ -354,4 +355,84 @@ async fn ignored_rows_are_counted_as_skipped() {
     result.unwrap();
     let table = &report.tables[0];
     assert_eq!((table.read, table.written, table.skipped), (20, 10, 10));
+}
+
+fn kept_aside(bench: &Bench) -> Vec<(u64, String)> {
+    let letters = DeadLetterReader::open(&bench.directory.path().join("p.db")).unwrap();
+    let found = letters.list(1_000).unwrap();
+    found
+        .into_iter()
+        .map(|found| (found.checkpoint, found.letter.place))
+        .collect()
+}
+
+/// Rows kept aside are stored with the checkpoint of their neighbours: once, however often the
+/// rows are replayed.
+#[tokio::test]
+async fn dead_letters_become_durable_once_with_their_checkpoint() {
+    for fault in [
+        Fault::Prepare,
+        Fault::AfterPrepare,
+        Fault::CommitNothing,
+        Fault::CommitAllUnanswered,
+    ] {
+        let bench = Bench::new(batches(2, 10));
+        bench.service.always(Fault::KeepOddRowsAside);
+        bench.service.fail_once(fault);
+        bench.run().await.1.unwrap_err();
+        let stored = matches!(fault, Fault::CommitNothing | Fault::CommitAllUnanswered);
+        assert_eq!(
+            kept_aside(&bench).len(),
+            if stored { 10 } else { 0 },
+            "{fault:?}"
+        );
+        let (report, result) = bench.run().await;
+        result.unwrap();
+        let places: Vec<String> = kept_aside(&bench)
+            .into_iter()
+            .map(|(_, place)| place)
+            .collect();
+        assert_eq!(places.len(), 10, "{fault:?}: {places:?}");
+        let mut different = places.clone();
+        different.sort();
+        different.dedup();
+        assert_eq!(different.len(), 10, "{fault:?}: {places:?}");
+        assert_eq!(
+            bench.service.visible(),
+            (0..20).filter(|id| id % 2 == 0).collect::<Vec<_>>(),
+            "{fault:?}"
+        );
+        if !stored {
+            let rows = report.rows();
+            assert_eq!((rows.read, rows.written, rows.dead_letters), (20, 10, 10));
+        }
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_exported_with_their_reasons_or_as_plain_rows() {
+    let bench = Bench::new(batches(2, 10));
+    bench.service.always(Fault::KeepOddRowsAside);
+    bench.run().await.1.unwrap();
+    let letters = DeadLetterReader::open(&bench.directory.path().join("p.db")).unwrap();
+    assert_eq!(letters.counts().unwrap()[0].letters, 10);
+    for (form, columns) in [(ExportForm::WithReasons, 6), (ExportForm::RowsOnly, 1)] {
+        let directory = bench.directory.path().join(format!("out {columns}"));
+        let files = export(&letters, &directory, form).unwrap();
+        let [file] = files.as_slice() else {
+            panic!("{files:?}");
+        };
+        assert_eq!((file.table.as_str(), file.rows), ("orders", 10));
+        let file = std::fs::File::open(&file.file).unwrap();
+        let rows: Vec<_> = arrow_ipc::reader::FileReader::try_new(file, None)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(rows[0].num_columns(), columns);
+        // A file that is there is never overwritten.
+        assert!(export(&letters, &directory, form).is_err());
+    }
+    let mut store = bench.store();
+    assert_eq!(store.discard_dead_letters().unwrap(), 10);
+    assert_eq!(letters.list(10).unwrap(), []);
 }

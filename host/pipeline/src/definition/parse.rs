@@ -221,6 +221,14 @@ fn take_entry(entries: &mut Vec<(Key, Node)>, name: &str) -> Option<(Key, Node)>
     Some(entries.remove(index))
 }
 
+/// Whether the word `null` stands there.
+fn says_null(reader: &Reader<'_>, at: Location) -> bool {
+    let line = (at.line as usize).checked_sub(1);
+    let line = line.and_then(|line| reader.text.text().lines().nth(line));
+    let before = (at.column as usize).saturating_sub(1);
+    line.is_some_and(|line| line.chars().skip(before).take(4).eq("null".chars()))
+}
+
 fn read_sink(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<SinkDefinition> {
     let mut entries = reader.block(node, "sink");
     let (kind, at) = take_type(reader, key, &mut entries, "sink", "maxcompute")?;
@@ -260,6 +268,8 @@ fn read_sink(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<SinkDefin
                 );
                 None
             }
+            // To a sink `null` may be a word like any other; no value at all is a mistake.
+            NodeKind::Null if says_null(reader, node.at) => Some("null".to_owned()),
             _ => reader.scalar(&node, &name).map(|scalar| scalar.value),
         };
         if let Some(value) = value {

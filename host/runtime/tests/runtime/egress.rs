@@ -2,7 +2,7 @@
 
 use crate::server::{Manner, Server};
 use crate::support::{report, trusted, writer};
-use longshore_runtime::{AddressRule, EgressPolicy, InstanceConfig, SinkInstance, Traffic};
+use longshore_runtime::{AddressRule, EgressPolicy, InstanceConfig, Limits, SinkInstance, Traffic};
 use std::time::Duration;
 
 const BODY: &str = "4194304";
@@ -143,4 +143,30 @@ async fn closed_ports_and_unknown_names_are_told_apart() {
     let mut sink = poster(EgressPolicy::allowing([unknown]).unwrap(), unknown, "").await;
     let answer = report(&mut sink).await;
     assert!(answer.starts_with("ErrorCode::DnsError"), "{answer}");
+}
+
+/// Nothing of a finished request is left behind in the host.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_sends_more_requests_than_it_may_hold_handles() {
+    let server = Server::start(Manner::Count).await;
+    let config = InstanceConfig {
+        egress: allowing(&server),
+        limits: Limits {
+            handles: 50,
+            ..Limits::default()
+        },
+        ..InstanceConfig::default()
+    };
+    let url = server.origin();
+    let options = [
+        ("behaviour", "post"),
+        ("url", url.as_str()),
+        ("bytes", "16"),
+        ("read", ""),
+    ];
+    let mut sink = writer(&trusted(), config, options).await;
+    for _ in 0..200 {
+        assert_eq!(report(&mut sink).await, "200 16");
+    }
+    assert_eq!(server.requests(), 200);
 }

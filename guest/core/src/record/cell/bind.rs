@@ -216,6 +216,12 @@ fn list<'a>(
         let first = usize::try_from(list.value_offset(0)).unwrap_or(0);
         let size = usize::try_from(list.value_length()).unwrap_or(0);
         (Offsets::Fixed { first, size }, list.values())
+    } else if let Some(list) = array.as_list_view_opt::<i32>() {
+        let offsets = Offsets::SmallView(list.value_offsets(), list.value_sizes());
+        (offsets, list.values())
+    } else if let Some(list) = array.as_list_view_opt::<i64>() {
+        let offsets = Offsets::LargeView(list.value_offsets(), list.value_sizes());
+        (offsets, list.values())
     } else {
         return Ok(None);
     };

@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Int8Array, Int64Array, RecordBatch};
 use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field, Schema};
 use async_trait::async_trait;
 use longshore_runtime::contract::{
-    BadRow, Batch, CheckpointReason, CommitOutcome, Committable, Credit, ErrorClass, Metric,
-    MetricKind, Progress, SinkError, State, TableDecl, TablePath,
+    BadRow, Batch, CheckpointReason, CommitOutcome, Committable, Credit, DeadLetters, ErrorClass,
+    Metric, MetricKind, Progress, SinkError, State, TableDecl, TablePath,
 };
-use longshore_runtime::{CallError, CheckpointListener, Traffic};
+use longshore_runtime::{CallError, CheckpointListener, DeadLetterSink, Traffic};
 
 use super::super::{CheckpointRequests, OpenSource, SinkDriver, SinkFactory, StopHandle};
 use crate::source::{
@@ -47,6 +48,7 @@ pub(super) enum Fault {
     CreditAfterFlush,
     NeverCredit,
     IgnoreOddRows,
+    KeepOddRowsAside,
 }
 
 #[derive(Default)]
@@ -138,7 +140,11 @@ pub(super) struct Sink {
 
 #[async_trait]
 impl SinkFactory for Sink {
-    async fn instance(&self, _name: &str) -> Result<Box<dyn SinkDriver>, CallError> {
+    async fn instance(
+        &self,
+        _name: &str,
+        dead_letters: Arc<dyn DeadLetterSink>,
+    ) -> Result<Box<dyn SinkDriver>, CallError> {
         Ok(Box::new(Driver {
             service: Arc::clone(&self.service),
             requests: Arc::clone(&self.requests),
@@ -147,6 +153,8 @@ impl SinkFactory for Sink {
             table: TablePath::default(),
             buffer: Vec::new(),
             ignored: 0,
+            dead_letters,
+            kept_aside: 0,
             last: 0,
             flushed: false,
         }))
@@ -161,6 +169,8 @@ struct Driver {
     table: TablePath,
     buffer: Vec<i64>,
     ignored: u64,
+    dead_letters: Arc<dyn DeadLetterSink>,
+    kept_aside: u64,
     last: u64,
     flushed: bool,
 }
@@ -256,10 +266,16 @@ impl SinkDriver for Driver {
             })));
         }
         let ignores = self.service.due(Fault::IgnoreOddRows);
+        let keeps_aside = self.service.due(Fault::KeepOddRowsAside);
+        if keeps_aside {
+            let letters = dead_letters(&self.table, batch.sequence, &decoded);
+            self.kept_aside += letters.rows.len() as u64;
+            self.dead_letters.put(letters).await.unwrap();
+        }
         for id in ids {
             if ignores && id % 2 == 1 {
                 self.ignored += 1;
-            } else {
+            } else if !keeps_aside || id % 2 == 0 {
                 self.buffer.push(id);
             }
         }
@@ -336,12 +352,16 @@ impl SinkDriver for Driver {
     }
 
     async fn metrics(&mut self) -> Result<Vec<Metric>, CallError> {
-        Ok(vec![Metric {
-            name: "rows_ignored_total".into(),
+        let metric = |name: &str, value: u64| Metric {
+            name: name.into(),
             kind: MetricKind::Counter,
             labels: vec![("table".into(), format!("project.default.{}", self.table))],
-            value: self.ignored as f64,
-        }])
+            value: value as f64,
+        };
+        Ok(vec![
+            metric("rows_ignored_total", self.ignored),
+            metric("dead_letters_total", self.kept_aside),
+        ])
     }
 
     async fn close(&mut self) -> Result<(), CallError> {
@@ -391,6 +411,38 @@ impl SinkDriver for Driver {
 
     fn traffic(&self) -> Traffic {
         Traffic::default()
+    }
+}
+
+/// The rows with odd ids of one message, which has one batch.
+fn dead_letters(table: &TablePath, sequence: u64, decoded: &[RecordBatch]) -> DeadLetters {
+    let batch = &decoded[0];
+    let ids = batch
+        .column(0)
+        .as_primitive::<Int64Type>()
+        .values()
+        .to_vec();
+    let odd = (0..).zip(&ids).filter(|(_, id)| *id % 2 == 1);
+    let (rows, ids): (Vec<u32>, Vec<i64>) = odd.unzip();
+    let operations = Int8Array::from(vec![0; ids.len()]);
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("__op", DataType::Int8, false),
+    ]));
+    let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(ids)), Arc::new(operations)];
+    let kept = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema).unwrap();
+    writer.write(&kept).unwrap();
+    let bad_row = |row| BadRow {
+        sequence,
+        row,
+        column: Some("id".into()),
+        reason: "odd".into(),
+    };
+    DeadLetters {
+        table: table.clone(),
+        rows: rows.into_iter().map(bad_row).collect(),
+        ipc: writer.into_inner().unwrap(),
     }
 }
 

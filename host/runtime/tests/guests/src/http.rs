@@ -2,7 +2,7 @@
 
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{
-    Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
+    Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
 };
 use wasip2::io::poll::poll;
 use wasip2::io::streams::StreamError;
@@ -39,7 +39,9 @@ pub fn post(url: &str, bytes: u64, body_first: bool) -> Result<Answer, String> {
         .map_err(|()| "bad authority".to_owned())?;
     request.set_path_with_query(Some(path)).unwrap();
     let body = request.body().unwrap();
-    let response = handle(request, None).map_err(|code| format!("{code:?}"))?;
+    // Options as a client gives them, although none is set: the host must free what it is given.
+    let options = Some(RequestOptions::new());
+    let response = handle(request, options).map_err(|code| format!("{code:?}"))?;
     let answered = response.subscribe();
     let stream = body.write().unwrap();
     let writable = stream.subscribe();
