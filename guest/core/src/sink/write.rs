@@ -268,7 +268,7 @@ impl BatchWriter<'_> {
         let Some(part) = &self.locate.current else {
             return Ok(());
         };
-        let full = {
+        let (full, packed) = {
             let bucket = match &self.keys {
                 Some(keys) => keys.bucket(row, self.buckets)? as usize,
                 None => 0,
@@ -282,10 +282,18 @@ impl BatchWriter<'_> {
                 columns: self.updated.as_deref(),
             });
             buffer.rows.push(&self.rows, row, upsert)?;
-            let full = buffer.rows.len() >= buffer.target
+            let full = buffer.rows.raw_len() >= buffer.target
                 || buffer.rows.rows() >= self.client.options.flush_rows;
-            full.then_some(bucket)
+            let packed = if full {
+                Ok(())
+            } else {
+                buffer.rows.pack(self.client, buffer.target)
+            };
+            (full.then_some(bucket), packed)
         };
+        if let Err(error) = packed {
+            part.fail(error.at(&part.place));
+        }
         if !part.touched.replace(true) {
             self.touched.push(Rc::clone(part));
         }
