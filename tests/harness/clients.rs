@@ -231,17 +231,48 @@ impl JavaSdk {
     }
 }
 
-impl Client for JavaSdk {
-    fn command(&self) -> Result<Command> {
+impl JavaSdk {
+    /// Compiles one more program against the SDK; the class path to run it with.
+    ///
+    /// # Errors
+    /// When the SDK can not be installed, or the program not be compiled.
+    pub fn compile(source: &Path) -> Result<String> {
+        let sdk = Self::class_path()?;
+        let name = source.file_stem().context("the source has a name")?;
+        let classes = workspace()
+            .join("target/conformance/java-programs")
+            .join(name);
+        if !up_to_date(&classes, &[source])? {
+            std::fs::create_dir_all(&classes)?;
+            let compile = ["-nowarn", "-d", path(&classes)?, "-cp", &sdk, path(source)?];
+            tool(
+                "javac",
+                &compile,
+                "install a JDK 17 (Debian: openjdk-17-jdk-headless)",
+            )?;
+            stamp(&classes, &[source])?;
+        }
+        Ok(format!("{sdk}:{}", path(&classes)?))
+    }
+
+    /// The command that runs a class.
+    #[must_use]
+    pub fn java(class_path: &str, class: &str) -> Command {
         let mut command = Command::new("java");
         command.args([
             "-Xmx512m",
             "--add-opens=java.base/java.nio=ALL-UNNAMED",
             "-cp",
-            &Self::class_path()?,
-            "Client",
+            class_path,
+            class,
         ]);
-        Ok(command)
+        command
+    }
+}
+
+impl Client for JavaSdk {
+    fn command(&self) -> Result<Command> {
+        Ok(Self::java(&Self::class_path()?, "Client"))
     }
 
     fn idle(&self) -> &'static Mutex<Vec<Process>> {

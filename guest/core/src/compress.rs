@@ -3,6 +3,7 @@
 //! The whole body is one compressed stream, named by the request's `Content-Encoding`. A
 //! [`Compressor`] keeps its tables and windows from one body to the next.
 
+mod deflate;
 mod lz4;
 mod snappy;
 mod zlib;

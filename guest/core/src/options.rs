@@ -233,6 +233,12 @@ impl Options {
         }
     }
 
+    /// Bytes that buffered rows may take. A quarter of the upper bound, as much as what is sealed
+    /// and on its way: the rest is head room for the batch at hand and for what is being compressed.
+    pub(crate) fn growing_limit(&self) -> u64 {
+        self.total_buffer / 4
+    }
+
     fn read(r: &mut Reader) -> Option<Self> {
         r.required("access-id");
         r.required("access-key");

@@ -513,10 +513,8 @@ impl Sink {
 
     fn limits(&self) -> Limits {
         let options = &self.client.options;
-        // A quarter of the upper bound each: the rest is head room for the batch at hand and for
-        // blocks that are being compressed.
         Limits {
-            growing: options.total_buffer / 4,
+            growing: options.growing_limit(),
             sealed: options.total_buffer / 4,
         }
     }

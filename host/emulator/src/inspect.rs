@@ -215,7 +215,8 @@ fn show(store: &Store, name: &str, limit: u64) -> Result<Rows, StoreError> {
 
 /// The administration of a running server, JSON:
 /// `GET /_longshore/status`, `GET /_longshore/tables`, `GET /_longshore/tables/{name}` (definition),
-/// `GET /_longshore/tables/{name}/rows?limit=n`, `POST /_longshore/reset` (drops all tables).
+/// `GET /_longshore/tables/{name}/rows?limit=n`, `POST /_longshore/reset` (drops all tables),
+/// `POST /_longshore/traffic` (what came since the last such call).
 pub(crate) async fn handle(state: &AppState, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     answer(state, &parts)
@@ -269,6 +270,7 @@ async fn answer(state: &AppState, request: &Parts) -> Result<Response, ApiError>
                     .await?
             )
         }
+        ["traffic"] if request.method == Method::POST => json!(state.traffic().take()),
         ["reset"] if request.method == Method::POST => {
             store
                 .blocking(|store| {

@@ -8,7 +8,7 @@ use crate::error::EngineError;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::component::Component;
@@ -88,17 +88,16 @@ impl Entry {
 
     /// The component, if the entry exists and is whole.
     fn read(&self, engine: &wasmtime::Engine) -> Result<Option<Component>, String> {
-        let (expected, code) = match (fs::read_to_string(&self.digest), fs::read(&self.code)) {
-            (Ok(expected), Ok(code)) => (expected, code),
+        let (expected, found) = match (fs::read_to_string(&self.digest), digest_of(&self.code)) {
+            (Ok(expected), Ok(found)) => (expected, found),
             (Err(error), _) | (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(None);
             }
             (Err(error), _) | (_, Err(error)) => return Err(error.to_string()),
         };
-        if hex::encode(Sha256::digest(&code)) != expected.trim_end() {
+        if found != expected.trim_end() {
             return Err("its digest does not match its content".into());
         }
-        drop(code);
         deserialize(engine, &self.code)
             .map(Some)
             .map_err(|error| format!("{error:#}"))
@@ -126,6 +125,20 @@ impl Entry {
 fn deserialize(engine: &wasmtime::Engine, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: see the reason above.
     unsafe { Component::deserialize_file(engine, path) }
+}
+
+/// In pieces: a whole file in memory costs more time than its digest.
+fn digest_of(path: &Path) -> io::Result<String> {
+    let mut file = fs::File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let length = file.read(&mut piece)?;
+        if length == 0 {
+            return Ok(hex::encode(digest.finalize()));
+        }
+        digest.update(piece.get(..length).unwrap_or_default());
+    }
 }
 
 fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {

@@ -44,7 +44,7 @@ enum Task {
     Test,
     /// Check formatting and lints, natively and for wasm
     Lint,
-    /// Measure: encoding natively and in the component, and whole runs
+    /// Measure: encoding natively and in the component, and whole runs; or beside other writers
     Bench(BenchArgs),
 }
 
@@ -69,6 +69,18 @@ struct EncodeArgs {
 
 #[derive(Debug, Args)]
 struct BenchArgs {
+    /// Instead: Alibaba's Python and Java clients and Longshore write the same rows into the same local server
+    #[arg(long)]
+    peers: bool,
+    /// Rows of the narrow shape for --peers; a fifth as many of the wide one
+    #[arg(long, requires = "peers", default_value_t = 1_000_000)]
+    rows: u64,
+    /// Runs of each line for --peers; the median is printed
+    #[arg(long, requires = "peers", default_value_t = 3)]
+    runs: usize,
+    /// Form of the result of --peers
+    #[arg(long, requires = "peers", value_name = "FORM", value_parser = ["text", "json"], default_value = "text")]
+    output: String,
     /// Passed on to the benchmarks of the core, for example a name to filter by
     #[arg(last = true)]
     args: Vec<String>,
@@ -84,6 +96,17 @@ fn main() -> ExitCode {
         Task::Demo(args) => tasks::demo(&project, &args.options()),
         Task::Test => tasks::test(&project),
         Task::Lint => tasks::lint(&project),
+        Task::Bench(args) if args.peers => tasks::bench_peers(
+            &project,
+            &[
+                "--rows",
+                &args.rows.to_string(),
+                "--runs",
+                &args.runs.to_string(),
+                "--output",
+                &args.output,
+            ],
+        ),
         Task::Bench(args) => tasks::bench(&project, &args.args),
     });
     match outcome {

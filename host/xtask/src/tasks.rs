@@ -126,19 +126,7 @@ pub(crate) fn bench(project: &Project, args: &[String]) -> Result<()> {
         "component",
     ];
     Step::cargo(project, &native).run()?;
-    // The whole workspace resolves the features that the tests have: nothing heavy is built twice.
-    let programs = [
-        "build",
-        "--release",
-        "--workspace",
-        "--bin",
-        "longshore",
-        "--bin",
-        "longshore-bench",
-    ];
-    Step::cargo(project, &programs)
-        .with_component(project)
-        .run()?;
+    build_bench(project)?;
     let mut core = vec!["bench", "--workspace", "--bench", "encode"];
     if !args.is_empty() {
         core.push("--");
@@ -151,6 +139,31 @@ pub(crate) fn bench(project: &Project, args: &[String]) -> Result<()> {
     let compare = ["module", "--module", &module, "--native", &native];
     Step::program(project, measure.as_os_str(), &compare).run()?;
     Step::program(project, measure.as_os_str(), &["whole"]).run()
+}
+
+/// The same rows by Longshore and by the clients it is compared with.
+pub(crate) fn bench_peers(project: &Project, args: &[&str]) -> Result<()> {
+    component::build(project, &Options::default())?;
+    build_bench(project)?;
+    let measure = project.release_program("longshore-bench");
+    let args = [&["peers"], args].concat();
+    Step::program(project, measure.as_os_str(), &args).run()
+}
+
+fn build_bench(project: &Project) -> Result<()> {
+    // The whole workspace resolves the features that the tests have: nothing heavy is built twice.
+    let programs = [
+        "build",
+        "--release",
+        "--workspace",
+        "--bin",
+        "longshore",
+        "--bin",
+        "longshore-bench",
+    ];
+    Step::cargo(project, &programs)
+        .with_component(project)
+        .run()
 }
 
 /// From the whole workspace, not as a package by itself: that resolves other features of what it

@@ -10,7 +10,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod ceiling;
+mod longshore;
+mod measure;
 mod module;
+mod peers;
 mod whole;
 
 #[derive(Parser)]
@@ -40,7 +44,19 @@ enum What {
         #[arg(long, default_value_t = 3)]
         runs: usize,
     },
-    /// Run a command and print its resources as JSON (used by `whole` itself).
+    /// The same rows by Longshore, the Java SDK and pyodps into one local server.
+    Peers {
+        /// Rows of the narrow shape; a fifth as many of the wide one.
+        #[arg(long, default_value_t = 1_000_000)]
+        rows: u64,
+        /// Runs of each line; the median is printed.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        /// Form of the result.
+        #[arg(long, value_enum, default_value = "text")]
+        output: peers::Output,
+    },
+    /// Run a command and print its resources as JSON (used by the others).
     #[command(hide = true)]
     Measure {
         /// The command.
@@ -53,6 +69,7 @@ fn main() -> Result<()> {
     match Arguments::parse().what {
         What::Module { module, native } => module::compare(&module, &native),
         What::Whole { rows, runs } => whole::measure(rows, runs),
-        What::Measure { command } => whole::measure_child(&command),
+        What::Peers { rows, runs, output } => peers::compare(rows, runs, output),
+        What::Measure { command } => measure::child(&command),
     }
 }

@@ -119,7 +119,7 @@ pub(super) const TABLE: &[Spec] = &[
         .aliases(&["bucketsNum", "upsert.write.bucket.num"]),
     Spec::new("total.buffer-size", ByteSize, Some("64mb"), "Upper bound of all buffers of one writer; usual use stays far below it.")
         .aliases(&["totalBatchSize", "upsert.writer.buffer-size", "insert.writer.buffer-size", "sink.file-cached.memory"]),
-    Spec::new("bucket.buffer-size", ByteSize, Some("4mb"), "Size at which one bucket of a Delta table is sent, before compression.")
+    Spec::new("bucket.buffer-size", ByteSize, Some("4mb"), "Size at which one bucket of a Delta table is sent, before compression; less where all buckets together would take more than an eighth of total.buffer-size.")
         .aliases(&["bucketBatchSize", "upsert.writer.bucket.buffer-size"]),
     Spec::new("block-size", ByteSize, Some("8mb"), "Size of a block of an append table, before compression; the first blocks of a session are smaller.")
         .aliases(&["batchSize", "sink.buffer-flush.max-size", "mutation.buffer.space"]),

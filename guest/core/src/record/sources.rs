@@ -59,7 +59,7 @@ impl<'a> Integers<'a> {
     }
 
     /// The value, or what is too large for 64 bits with a sign.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(self, i: usize) -> Result<i64, u64> {
         Ok(match self {
             Self::Int8(values) => i64::from(at(values, i)),
@@ -114,21 +114,24 @@ impl<'a> Unscaled<'a> {
     }
 
     /// The value, or its text where it needs more than 128 bits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(self, i: usize) -> Result<i128, String> {
         Ok(match self {
             Self::Decimal32(values) => i128::from(at(values, i)),
             Self::Decimal64(values) => i128::from(at(values, i)),
             Self::Decimal128(values) => at(values, i),
-            Self::Decimal256(array) => {
-                return array
-                    .value(i)
-                    .to_i128()
-                    .ok_or_else(|| array.value_as_string(i));
-            }
+            Self::Decimal256(array) => return narrowed(array, i),
             Self::Integers(integers) => integers.get_wide(i),
         })
     }
+}
+
+#[inline(never)]
+fn narrowed(array: &Decimal256Array, i: usize) -> Result<i128, String> {
+    array
+        .value(i)
+        .to_i128()
+        .ok_or_else(|| array.value_as_string(i))
 }
 
 /// Text in any of Arrow's layouts.
@@ -149,7 +152,7 @@ impl<'a> Texts<'a> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(self, i: usize) -> &'a str {
         match self {
             Self::Utf8(array) => array.value(i),

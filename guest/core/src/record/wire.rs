@@ -49,25 +49,47 @@ impl Head {
 }
 
 /// Input of one record's checksum.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ChecksumInput {
+    /// Begins with [`checksum::PADDING`] zeros.
     scratch: Vec<u8>,
-    crc: u32,
+    /// The checksum of what went before, if anything did.
+    before: Option<u32>,
+}
+
+impl Default for ChecksumInput {
+    fn default() -> Self {
+        Self {
+            scratch: vec![0; checksum::PADDING],
+            before: None,
+        }
+    }
 }
 
 impl ChecksumInput {
     /// The record's checksum; empty again afterwards.
     #[inline]
     pub(crate) fn take(&mut self) -> u32 {
-        let crc = checksum::extend(self.crc, &self.scratch);
+        let crc = self.so_far();
         self.clear();
         crc
     }
 
     #[inline]
+    fn so_far(&self) -> u32 {
+        match self.before {
+            None => checksum::of_padded(&self.scratch),
+            Some(before) => {
+                let scratch = self.scratch.get(checksum::PADDING..).unwrap_or_default();
+                checksum::extend(before, scratch)
+            }
+        }
+    }
+
+    #[inline]
     pub(crate) fn clear(&mut self) {
-        self.scratch.clear();
-        self.crc = 0;
+        self.scratch.truncate(checksum::PADDING);
+        self.before = None;
     }
 
     /// The field number of `head` and up to eight bytes of value.
@@ -91,13 +113,13 @@ impl ChecksumInput {
         if value.len() <= DIRECT_CHECKSUM {
             push_bytes(&mut self.scratch, value);
         } else {
-            self.crc = checksum::extend(checksum::extend(self.crc, &self.scratch), value);
-            self.scratch.clear();
+            self.before = Some(checksum::extend(self.so_far(), value));
+            self.scratch.truncate(checksum::PADDING);
         }
     }
 }
 
-/// Writes values behind the head set before each of them.
+/// Writes values behind the head set before each field; inside of a container it is empty.
 pub(crate) struct Wire<'a> {
     pub(crate) bytes: &'a mut Vec<u8>,
     pub(crate) checksum: &'a mut ChecksumInput,
@@ -105,6 +127,7 @@ pub(crate) struct Wire<'a> {
 }
 
 impl Wire<'_> {
+    /// The head of a container; what is in it has none.
     #[inline]
     fn take_head(&mut self) -> Head {
         std::mem::take(&mut self.head)
@@ -114,21 +137,21 @@ impl Wire<'_> {
 impl ValueSink for Wire<'_> {
     #[inline]
     fn integer(&mut self, value: i64) {
-        let head = self.take_head();
+        let head = self.head;
         push_varint(self.bytes, head, zig_zag(value));
         self.checksum.fixed(head, value as u64, 8);
     }
 
     #[inline]
     fn boolean(&mut self, value: bool) {
-        let head = self.take_head();
+        let head = self.head;
         push_varint(self.bytes, head, u64::from(value));
         self.checksum.fixed(head, u64::from(value), 1);
     }
 
     #[inline]
     fn float(&mut self, value: f32) {
-        let head = self.take_head();
+        let head = self.head;
         let bits = u64::from(value.to_bits());
         Word::behind(head.tag, head.tag_len, bits).push(self.bytes, head.tag_len + 4);
         self.checksum.fixed(head, bits, 4);
@@ -136,7 +159,7 @@ impl ValueSink for Wire<'_> {
 
     #[inline]
     fn double(&mut self, value: f64) {
-        let head = self.take_head();
+        let head = self.head;
         let bits = value.to_bits();
         Word::behind(head.tag, head.tag_len, bits).push(self.bytes, head.tag_len + 8);
         self.checksum.fixed(head, bits, 8);
@@ -144,8 +167,8 @@ impl ValueSink for Wire<'_> {
 
     #[inline]
     fn bytes(&mut self, value: &[u8]) {
-        let head = self.take_head();
-        push_varint(self.bytes, head, value.len() as u64);
+        let head = self.head;
+        push_length(self.bytes, head, value.len());
         push_bytes(self.bytes, value);
         self.checksum.bytes(head, value);
     }
@@ -168,7 +191,7 @@ impl ValueSink for Wire<'_> {
 
     #[inline]
     fn timestamp(&mut self, seconds: i64, nanoseconds: i32) {
-        let head = self.take_head();
+        let head = self.head;
         push_varint(self.bytes, head, zig_zag(seconds));
         push_varint(self.bytes, Head::default(), zig_zag(i64::from(nanoseconds)));
         self.checksum
@@ -216,6 +239,16 @@ pub(crate) fn push_varint(bytes: &mut Vec<u8>, head: Head, value: u64) {
     } else {
         Word::short(head.tag).push(bytes, head.tag_len);
         push_long_varint(bytes, value);
+    }
+}
+
+/// The tag of `head` and a length, which is most often one byte.
+#[inline(always)]
+fn push_length(bytes: &mut Vec<u8>, head: Head, length: usize) {
+    if length < 0x80 {
+        Word::behind(head.tag, head.tag_len, length as u64).push(bytes, head.tag_len + 1);
+    } else {
+        push_varint(bytes, head, length as u64);
     }
 }
 

@@ -131,8 +131,8 @@ pub(super) struct Client {
     tunnel_reached: Cell<bool>,
     projects: RefCell<BTreeMap<String, Rc<Once<Project>>>>,
     tunnels: RefCell<BTreeMap<String, Rc<Once<Endpoint>>>>,
-    /// One for all buffers: its window and tables are large, and it is only used to seal.
-    pub(super) compressor: RefCell<Compressor>,
+    /// Compressors that no body uses at the moment: their windows and tables are large.
+    compressors: RefCell<Vec<Compressor>>,
     /// Partitions that this run has replaced.
     pub(super) overwritten: Overwritten,
     /// The service does not take signatures of version 4.
@@ -157,7 +157,6 @@ impl Client {
         seed: u64,
         now: Now,
     ) -> Rc<Self> {
-        let compressor = Compressor::new(options.compression);
         let timers = Rc::new(Timers::default());
         timers.advance(now.monotonic_ms);
         Rc::new(Self {
@@ -175,7 +174,7 @@ impl Client {
             tunnel_reached: Cell::new(false),
             projects: RefCell::default(),
             tunnels: RefCell::default(),
-            compressor: RefCell::new(compressor),
+            compressors: RefCell::default(),
             overwritten,
             version_2: Cell::new(false),
             max_requests,
@@ -184,6 +183,17 @@ impl Client {
             checkpoint: Cell::new(None),
             oldest_row_ms: Cell::new(None),
         })
+    }
+
+    /// A compressor at the start of a body.
+    pub(super) fn take_compressor(&self) -> Compressor {
+        let free = self.compressors.borrow_mut().pop();
+        free.unwrap_or_else(|| Compressor::new(self.options.compression))
+    }
+
+    /// For the next body; the last one was finished.
+    pub(super) fn give_back(&self, compressor: Compressor) {
+        self.compressors.borrow_mut().push(compressor);
     }
 
     pub(super) fn now(&self) -> Now {

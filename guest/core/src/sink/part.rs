@@ -7,13 +7,12 @@ use std::rc::Rc;
 use super::client::{Client, Draft, Side};
 use super::metrics::{add, sub};
 use super::mode::Mode;
-use super::rows::Rows;
+use super::rows::{Records, Rows};
 use super::task::{Permits, Signal};
 use crate::bucket::HasherKind;
 use crate::contract::{CheckpointReason, TablePath};
 use crate::error::SinkError;
 use crate::partition::PartitionSpec;
-use crate::record::RecordStream;
 use crate::request::{Body, Method};
 use crate::schema::same_name;
 use crate::session::tunnel::Slot;
@@ -179,7 +178,14 @@ impl Part {
         let size = match mode {
             Mode::Records | Mode::Stream(_) => options.block_size,
             Mode::Arrow(_) => options.block_size.min(MAX_ARROW_BLOCK),
-            Mode::Upsert(_) => options.bucket_buffer,
+            // Hashing fills all buckets at the same pace: together they keep to half of what may be
+            // held at all, unless few large files matter more.
+            Mode::Upsert(_) if options.full_buffers => options.bucket_buffer,
+            Mode::Upsert(routing) => {
+                let buckets = u64::from(routing.buckets.get().max(1));
+                let share = options.growing_limit() / 2 / buckets;
+                options.bucket_buffer.min(share.max(1))
+            }
         };
         let partition_text = partition.tunnel_text();
         let part = Self {
@@ -241,7 +247,7 @@ impl Part {
         state.buffers.resize_with(count, || Buffer {
             rows: match &self.mode {
                 Mode::Arrow(empty) => Rows::Columns(empty.as_ref().clone()),
-                _ => Rows::Records(RecordStream::new()),
+                _ => Rows::Records(Records::default()),
             },
             counted: 0,
             target: first,
@@ -347,8 +353,9 @@ impl Part {
         let now = self.client.now().monotonic_ms;
         for buffer in &mut self.state.borrow_mut().buffers {
             let len = buffer.rows.len();
-            if len > buffer.counted {
-                add(&self.client.counters.growing, (len - buffer.counted) as u64);
+            if len != buffer.counted {
+                sub(&self.client.counters.growing, buffer.counted as u64);
+                add(&self.client.counters.growing, len as u64);
                 buffer.counted = len;
                 buffer.since_ms.get_or_insert(now);
                 let oldest = &self.client.oldest_row_ms;

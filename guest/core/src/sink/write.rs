@@ -97,6 +97,7 @@ pub(super) fn write(
         _ => None,
     };
     let mut writer = BatchWriter {
+        client,
         layout,
         batch,
         rows,
@@ -104,7 +105,6 @@ pub(super) fn write(
         updated,
         partitions,
         buckets: routing.as_ref().map_or(1, |r| r.buckets.get()),
-        flush_rows: client.options.flush_rows,
         locate: Locate {
             text: String::new(),
             current_text: String::new(),
@@ -248,6 +248,7 @@ struct Locate<'a> {
 }
 
 struct BatchWriter<'a> {
+    client: &'a Rc<Client>,
     layout: &'a Version,
     batch: &'a RecordBatch,
     rows: BoundRows<'a>,
@@ -256,7 +257,6 @@ struct BatchWriter<'a> {
     updated: Option<Vec<i64>>,
     partitions: Option<BoundPartitions<'a>>,
     buckets: u32,
-    flush_rows: u64,
     locate: Locate<'a>,
     touched: Vec<Rc<Part>>,
     nulled: Nulled<'a>,
@@ -268,7 +268,7 @@ impl BatchWriter<'_> {
         let Some(part) = &self.locate.current else {
             return Ok(());
         };
-        let full = {
+        let (full, packed) = {
             let bucket = match &self.keys {
                 Some(keys) => keys.bucket(row, self.buckets)? as usize,
                 None => 0,
@@ -291,10 +291,18 @@ impl BatchWriter<'_> {
                     &mut buffer.rows,
                 )?;
             }
-            let full =
-                buffer.rows.len() >= buffer.target || buffer.rows.rows() >= self.flush_rows;
-            full.then_some(bucket)
+            let full = buffer.rows.raw_len() >= buffer.target
+                || buffer.rows.rows() >= self.client.options.flush_rows;
+            let packed = if full {
+                Ok(())
+            } else {
+                buffer.rows.pack(self.client, buffer.target)
+            };
+            (full.then_some(bucket), packed)
         };
+        if let Err(error) = packed {
+            part.fail(error.at(&part.place));
+        }
         if !part.touched.replace(true) {
             self.touched.push(Rc::clone(part));
         }

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 
+use super::AppState;
+
 /// Most bytes that are read and thrown away after an early answer.
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 /// Longest time for it.
@@ -20,6 +22,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 pub(super) struct Draining {
     body: Option<Body>,
     ended: bool,
+    /// Where its bytes are counted.
+    meter: Option<AppState>,
 }
 
 impl Draining {
@@ -28,7 +32,15 @@ impl Draining {
         Self {
             body: Some(body),
             ended,
+            meter: None,
         }
+    }
+
+    /// The same, its bytes counted as [`AppState::traffic`].
+    pub(super) fn metered(body: Body, state: &AppState) -> Self {
+        let mut draining = Self::new(body);
+        draining.meter = Some(state.clone());
+        draining
     }
 }
 
@@ -46,6 +58,11 @@ impl http_body::Body for Draining {
         let polled = Pin::new(body).poll_frame(context);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             self.ended = true;
+        }
+        if let (Poll::Ready(Some(Ok(frame))), Some(state)) = (&polled, &self.meter) {
+            state
+                .traffic()
+                .received(frame.data_ref().map_or(0, Bytes::len));
         }
         polled
     }

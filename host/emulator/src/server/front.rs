@@ -81,7 +81,11 @@ pub(super) async fn handle(State(front): State<Front>, request: Request, next: N
                 error.into_response()
             } else {
                 parts.extensions.insert(caller);
-                let request = Request::from_parts(parts, Body::new(Draining::new(body)));
+                let body = match side {
+                    Side::Tunnel => Draining::metered(body, &front.state),
+                    Side::Rest | Side::Admin => Draining::new(body),
+                };
+                let request = Request::from_parts(parts, Body::new(body));
                 match side {
                     Side::Rest => rest::handle(&front.state, request).await,
                     Side::Admin => inspect::handle(&front.state, request).await,

@@ -4,6 +4,7 @@ mod body;
 mod error;
 mod front;
 mod state;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub use crate::auth::{Credential, Permission};
 pub use error::ApiError;
 pub use front::Caller;
 pub use state::{AppState, ServerOptions};
+pub use traffic::{Received, Traffic};
 
 /// What a server needs to know.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ApiError;
+use super::{ApiError, Traffic};
 use crate::sql::{InstanceResult, Instances};
 use crate::storage::Store;
 
@@ -21,6 +21,7 @@ struct Inner {
     addr: SocketAddr,
     options: ServerOptions,
     instances: Instances,
+    traffic: Traffic,
 }
 
 /// Settings beyond [`ServerConfig`](super::ServerConfig), all with defaults.
@@ -69,6 +70,7 @@ impl AppState {
                 addr,
                 options,
                 instances,
+                traffic: Traffic::default(),
             }),
         }
     }
@@ -96,6 +98,11 @@ impl AppState {
     /// SQL jobs.
     pub fn instances(&self) -> &Instances {
         &self.inner.instances
+    }
+
+    /// What clients sent to the tunnel.
+    pub fn traffic(&self) -> &Traffic {
+        &self.inner.traffic
     }
 
     /// Rows of a finished query, for the instance tunnel. Errors: 404 `NoSuchInstance`,

@@ -25,7 +25,7 @@ use crate::report::{Outcome, Report};
 use crate::source::{OP_COLUMN, Operation, Position, SourceBatch, SourceEvent};
 
 /// Commands waiting for one instance. A batch is about 1 MiB.
-const QUEUE: usize = 2;
+const QUEUE: usize = 1;
 
 /// Runs one attempt. What became visible is counted in `report`.
 pub(super) async fn run(

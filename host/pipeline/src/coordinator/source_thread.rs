@@ -7,7 +7,7 @@ use super::error::RunError;
 use crate::source::{Position, SourceError, SourceEvent, SourceStats};
 
 /// Events waiting between the source and the coordinator. A batch is about 1 MiB.
-const QUEUE: usize = 4;
+const QUEUE: usize = 2;
 
 /// What the source's thread says.
 pub(super) enum FromSource {

@@ -75,6 +75,12 @@ impl Work {
         self.compressor.finish(&mut self.out).ok()?;
         Some(self.out.len())
     }
+
+    /// The last block.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.out
+    }
 }
 
 thread_local! {

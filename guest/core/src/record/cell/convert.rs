@@ -30,18 +30,25 @@ fn integer_out_of_range(value: &dyn std::fmt::Display, min: i64, max: i64) -> Re
 }
 
 impl TextLimit {
-    #[inline]
+    #[inline(always)]
     pub(super) fn check(self, text: &str) -> Result<(), Refused> {
-        check_size(text.len(), self.max_bytes)?;
         // A text of few bytes has few characters; only longer ones are counted.
-        if text.len() > self.max_characters {
-            let characters = text.chars().count();
-            if characters > self.max_characters {
-                return Err(Refused::new(format!(
-                    "the text has {characters} characters, the column takes {}",
-                    self.max_characters
-                )));
-            }
+        if text.len() <= self.max_characters.min(self.max_bytes) {
+            Ok(())
+        } else {
+            self.check_longer(text)
+        }
+    }
+
+    #[inline(never)]
+    fn check_longer(self, text: &str) -> Result<(), Refused> {
+        check_size(text.len(), self.max_bytes)?;
+        let characters = text.chars().count();
+        if characters > self.max_characters {
+            return Err(Refused::new(format!(
+                "the text has {characters} characters, the column takes {}",
+                self.max_characters
+            )));
         }
         Ok(())
     }
@@ -52,10 +59,15 @@ pub(super) fn check_size(bytes: usize, max_bytes: usize) -> Result<(), Refused> 
     if bytes <= max_bytes {
         Ok(())
     } else {
-        Err(Refused::new(format!(
-            "the value has {bytes} bytes, the service takes {max_bytes} per field"
-        )))
+        Err(too_large(bytes, max_bytes))
     }
+}
+
+#[cold]
+fn too_large(bytes: usize, max_bytes: usize) -> Refused {
+    Refused::new(format!(
+        "the value has {bytes} bytes, the service takes {max_bytes} per field"
+    ))
 }
 
 pub(super) fn check_json(text: &str) -> Result<(), Refused> {
@@ -150,10 +162,15 @@ pub(super) fn point_in_time((seconds, nanoseconds): (i64, i32)) -> Result<(i64, 
     if (FIRST_SECOND..=LAST_SECOND).contains(&seconds) {
         Ok((seconds, nanoseconds))
     } else {
-        Err(Refused::new(format!(
-            "the time {seconds} seconds from 1970 is outside of the years 0001 to 9999"
-        )))
+        Err(outside_of_the_calendar(seconds))
     }
+}
+
+#[cold]
+fn outside_of_the_calendar(seconds: i64) -> Refused {
+    Refused::new(format!(
+        "the time {seconds} seconds from 1970 is outside of the years 0001 to 9999"
+    ))
 }
 
 #[inline]

@@ -1,0 +1,216 @@
+//! The same rows, by Longshore and by Alibaba's own clients, into the same server in one run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use longshore_bench_rows::Shape;
+use longshore_tests::{JavaSdk, LocalServer, Pyodps, workspace};
+use serde_json::json;
+
+use crate::ceiling;
+use crate::longshore::{Target, command, write_files};
+use crate::measure::{self, Measured};
+use crate::whole::columns;
+
+/// Form of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// A table.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+#[derive(Clone, Copy)]
+enum Writer {
+    Longshore,
+    Java(&'static str),
+    Pyodps(&'static str),
+}
+
+impl Writer {
+    fn name(self) -> String {
+        match self {
+            Self::Longshore => "longshore".to_owned(),
+            Self::Java(way) => format!("Java SDK {way}"),
+            Self::Pyodps(way) => format!("pyodps {way}"),
+        }
+    }
+}
+
+/// Who writes to a table of this kind.
+fn writers(delta: bool) -> &'static [Writer] {
+    if delta {
+        &[
+            Writer::Longshore,
+            Writer::Java("upsert"),
+            Writer::Pyodps("upsert"),
+        ]
+    } else {
+        &[
+            Writer::Longshore,
+            Writer::Java("record"),
+            Writer::Pyodps("record"),
+            Writer::Pyodps("arrow"),
+        ]
+    }
+}
+
+struct Line {
+    writer: Writer,
+    target: Target,
+    runs: Vec<Measured>,
+}
+
+/// Measures and prints.
+pub(crate) fn compare(rows: u64, runs: usize, output: Output) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let directory = directory.path();
+    let server = LocalServer::listen(&directory.join("data"), "127.0.0.1:0", &["--discard"])?;
+    write_files(directory, rows)?;
+    let classes = JavaSdk::compile(&peer("JavaWriter.java"))?;
+    let mut lines = lines();
+    // Longshore creates the tables, and compiles the component into its cache.
+    for line in &lines {
+        if matches!(line.writer, Writer::Longshore) {
+            once(directory, &server, &classes, line, rows)?;
+        }
+    }
+    // Round by round, so that no writer has the machine in another state than the others.
+    for round in 1..=runs {
+        for line in &mut lines {
+            eprintln!(
+                "round {round} of {runs}: {} into {}, {}",
+                line.writer.name(),
+                line.target.table(),
+                line.target.compression
+            );
+            line.runs
+                .push(once(directory, &server, &classes, line, rows)?);
+        }
+    }
+    let ceiling = ceiling::measure(directory, rows)?;
+    match output {
+        Output::Text => print_text(lines, runs, &ceiling),
+        Output::Json => {
+            let lines: Vec<_> = lines
+                .into_iter()
+                .filter_map(|line| {
+                    let mut value = Measured::median(line.runs)?.json();
+                    value["writer"] = line.writer.name().into();
+                    value["table"] = line.target.table().into();
+                    value["compression"] = line.target.compression.into();
+                    Some(value)
+                })
+                .collect();
+            println!(
+                "{}",
+                json!({ "runs": runs, "lines": lines, "server_ceiling": ceiling })
+            );
+        }
+    }
+    Ok(())
+}
+
+fn lines() -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (shape, compressions) in [
+        (Shape::Narrow, &["zlib", "snappy"][..]),
+        (Shape::Wide, &["zlib"]),
+    ] {
+        for delta in [false, true] {
+            for compression in compressions {
+                let target = Target {
+                    shape,
+                    delta,
+                    compression,
+                    one_row: false,
+                };
+                lines.extend(writers(delta).iter().map(|writer| Line {
+                    writer: *writer,
+                    target,
+                    runs: Vec::new(),
+                }));
+            }
+        }
+    }
+    lines
+}
+
+fn print_text(lines: Vec<Line>, runs: usize, ceiling: &[ceiling::Ceiling]) {
+    println!("the same rows into one local server that checks and discards, median of {runs}");
+    println!(
+        "{:<14} {:<7} {:<16} {:>10} {:>14} {:>9} {:>10} {:>13}",
+        "table",
+        "codec",
+        "writer",
+        "k rows/s",
+        "k rows/CPU-s",
+        "peak MiB",
+        "sent MiB",
+        "first row ms"
+    );
+    for line in lines {
+        if let Some(median) = Measured::median(line.runs) {
+            println!(
+                "{:<14} {:<7} {:<16} {}",
+                line.target.table(),
+                line.target.compression,
+                line.writer.name(),
+                columns(&median)
+            );
+        }
+    }
+    for ceiling in ceiling {
+        println!(
+            "server's own ceiling: {:.0} k narrow rows/s, {} (bodies encoded beforehand, sent by a native \
+             client over {} connections)",
+            ceiling.rows_per_second / 1e3,
+            ceiling.compression,
+            ceiling.connections
+        );
+    }
+    println!(
+        "CPU, memory and time are those of the writing process, from its start to its end; Longshore reads its rows \
+         from Parquet, the others make theirs in memory; first row: until the first body byte is at the server"
+    );
+}
+
+fn once(
+    directory: &Path,
+    server: &LocalServer,
+    classes: &str,
+    line: &Line,
+    narrow: u64,
+) -> Result<Measured> {
+    let target = line.target;
+    let rows = target.rows(narrow);
+    let (mut command, way) = match line.writer {
+        Writer::Longshore => {
+            return measure::run(&command(directory, server, target)?, rows, server);
+        }
+        Writer::Java(way) => (JavaSdk::java(classes, "JavaWriter"), way),
+        Writer::Pyodps(way) => {
+            let mut command = Command::new(Pyodps::python()?);
+            command.arg(peer("pyodps_writer.py"));
+            (command, way)
+        }
+    };
+    command
+        .arg(way)
+        .arg(match target.shape {
+            Shape::Narrow => "narrow",
+            Shape::Wide => "wide",
+        })
+        .arg(rows.to_string())
+        .args([target.table(), target.compression])
+        .envs(server.environment())
+        .current_dir(directory);
+    measure::run(&command, rows, server)
+}
+
+fn peer(name: &str) -> PathBuf {
+    workspace().join("tests/bench/peers").join(name)
+}
