@@ -5,6 +5,7 @@
 pub mod checkpoint_store;
 pub mod coordinator;
 pub mod definition;
+pub mod evolution;
 pub mod report;
 pub mod route;
 pub mod source;

@@ -13,7 +13,7 @@ use super::metrics::TableCounters;
 use super::mode::Mode;
 use super::part::{Part, Routing, Target};
 use crate::bucket::{BucketHasher, HasherKind};
-use crate::contract::TableDecl;
+use crate::contract::{SchemaChange, TableDecl};
 use crate::error::SinkError;
 use crate::partition::{PartitionReader, PartitionSpec};
 use crate::record::RowEncoder;
@@ -132,6 +132,8 @@ pub(super) struct Table {
     /// Parts whose sessions take no more rows, to be prepared with the next checkpoint.
     pub(super) retired: Vec<Rc<Part>>,
     pub(super) kept: Vec<Kept>,
+    /// A schema change that was begun.
+    pub(super) changing: Option<SchemaChange>,
     pub(super) counters: Rc<TableCounters>,
 }
 

@@ -10,6 +10,7 @@
 #![allow(unreachable_pub, reason = "modules of one test binary")]
 
 mod append;
+mod changes;
 mod commits;
 mod delta;
 mod driver;
