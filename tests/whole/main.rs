@@ -9,6 +9,7 @@
 mod changes;
 mod compression;
 mod conformance;
+mod evolution;
 mod https;
 mod quickstart;
 mod read_back;

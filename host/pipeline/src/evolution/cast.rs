@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::compute::kernels::cmp;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::types::{Date32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, Decimal128Array, Int64Array, StringArray};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
@@ -76,7 +76,7 @@ pub(super) fn cast(
             of_counts(values, to)
         }
         (Date32, Timestamp(unit, target_zone)) => {
-            let days = column.as_primitive::<Int32Type>();
+            let days = column.as_primitive::<Date32Type>();
             let values = collect(days.iter().map(|day| {
                 let count = |day: i32| {
                     let midnight = i64::from(day) * SECONDS_PER_DAY;

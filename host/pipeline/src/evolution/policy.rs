@@ -89,7 +89,9 @@ pub struct Refusal;
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("schema.change.behavior is exception, so no change is applied")
+        f.write_str(
+            "schema.change.behavior is exception, so no change is applied; choose another one to go on",
+        )
     }
 }
 

@@ -71,10 +71,7 @@ async fn sink_errors_arrive_whole_and_leave_the_instance_usable() {
         arrow_field: vec![],
         position: ColumnPosition::After("id".into()),
     }]);
-    let error = sink
-        .change_schema(&change, &table("t1"))
-        .await
-        .unwrap_err();
+    let error = sink.change_schema(&change, &table("t1")).await.unwrap_err();
     let error = error.sink_error().unwrap();
     assert_eq!(error.class, ErrorClass::Throttled(1500));
     assert!(error.message.contains("After(\"id\")"), "{error}");
