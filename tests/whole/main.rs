@@ -10,6 +10,7 @@ mod changes;
 mod compression;
 mod conformance;
 mod dead_letters;
+mod evolution;
 mod https;
 mod partitions;
 mod quickstart;

@@ -182,6 +182,13 @@ pub fn change_type(table: &TableName, column: &str, ty: &OdpsType) -> String {
     format!("ALTER TABLE {table} CHANGE COLUMN {column} {column} {ty};")
 }
 
+/// Lets a column hold NULL.
+#[must_use]
+pub fn drop_not_null(table: &TableName, column: &str) -> String {
+    let column = quote_identifier(column);
+    format!("ALTER TABLE {table} CHANGE COLUMN {column} NULL;")
+}
+
 /// Sets a column's comment.
 #[must_use]
 pub fn column_comment(table: &TableName, column: &str, comment: &str) -> String {

@@ -6,8 +6,13 @@ use arrow_schema::{Field, Schema};
 
 use crate::types::{OdpsType, TypeMapping, UnsupportedType};
 
-/// Key of Arrow field metadata that carries a column comment.
+/// Key of Arrow field metadata that carries a column comment, and of schema metadata that carries
+/// the comment of a table to be created.
 pub const COMMENT_METADATA_KEY: &str = "comment";
+
+/// Start of keys of Arrow schema metadata that carry properties (TBLPROPERTIES) of a table to be
+/// created.
+pub const TABLE_PROPERTY_PREFIX: &str = "longshore.table-property.";
 
 /// A data or partition column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,6 +18,7 @@ mod part;
 mod partitioning;
 mod prepare;
 mod refusal;
+mod retype;
 mod rows;
 mod sql;
 mod stream;
@@ -172,14 +173,15 @@ impl Sink {
         })
     }
 
-    /// Apply a schema change at the service; rows of `next` follow. Reply: [`Reply::Done`].
+    /// Apply a schema change to the table that `next` names, at the service. Declare `next` before
+    /// rows of it are written. Reply: [`Reply::Done`].
     ///
-    /// Take a checkpoint before: sessions that are open across the change are kept, but the service
-    /// may refuse to commit rows of the old schema afterwards.
-    pub fn change_schema(&mut self, table: u32, change: SchemaChange, next: TableDecl) -> CallId {
+    /// Rows written to the table before must have been prepared and committed: the service may
+    /// refuse to commit rows of the old schema afterwards. A change that is found applied is done.
+    pub fn change_schema(&mut self, change: SchemaChange, next: TableDecl) -> CallId {
         let (client, tables) = self.shared();
         self.call(async move {
-            change::change(client, tables, table, change, next)
+            change::change(client, tables, change, next)
                 .await
                 .map(|()| Reply::Done)
         })
@@ -311,7 +313,22 @@ impl Sink {
     pub fn prepare(&mut self, checkpoint: u64) -> CallId {
         let (client, tables) = self.shared();
         let _ = checkpoint;
-        self.call(async move { prepare::prepare(client, tables).await.map(Reply::Prepared) })
+        self.call(async move {
+            prepare::prepare(client, tables, None)
+                .await
+                .map(Reply::Prepared)
+        })
+    }
+
+    /// As [`prepare`](Self::prepare), for the rows of one table. Reply: [`Reply::Prepared`].
+    pub fn prepare_table(&mut self, table: u32, checkpoint: u64) -> CallId {
+        let (client, tables) = self.shared();
+        let _ = checkpoint;
+        self.call(async move {
+            prepare::prepare(client, tables, Some(table))
+                .await
+                .map(Reply::Prepared)
+        })
     }
 
     /// Make committables visible. Idempotent. Reply: [`Reply::Outcomes`].

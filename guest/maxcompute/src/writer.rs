@@ -74,16 +74,11 @@ impl GuestWriter for Writer {
         )
     }
 
-    fn change_schema(
-        &self,
-        table: TableId,
-        change: SchemaChange,
-        next: TableDecl,
-    ) -> Result<(), SinkError> {
+    fn change_schema(&self, change: SchemaChange, next: TableDecl) -> Result<(), SinkError> {
         self.call(
             |sink| {
                 let change = convert::core_schema_change(change);
-                sink.change_schema(table, change, convert::core_table_decl(next))
+                sink.change_schema(change, convert::core_table_decl(next))
             },
             done,
         )
@@ -115,6 +110,22 @@ impl GuestWriter for Writer {
     fn prepare(&self, checkpoint: CheckpointId) -> Result<Vec<Committable>, SinkError> {
         self.call(
             |sink| sink.prepare(checkpoint),
+            |reply| match reply {
+                Reply::Prepared(items) => {
+                    Some(items.into_iter().map(convert::committable).collect())
+                }
+                _ => None,
+            },
+        )
+    }
+
+    fn prepare_table(
+        &self,
+        table: TableId,
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<Committable>, SinkError> {
+        self.call(
+            |sink| sink.prepare_table(table, checkpoint),
             |reply| match reply {
                 Reply::Prepared(items) => {
                     Some(items.into_iter().map(convert::committable).collect())

@@ -170,12 +170,7 @@ impl GuestWriter for Writer {
         Err(takes_no_rows())
     }
 
-    fn change_schema(
-        &self,
-        _table: TableId,
-        _change: SchemaChange,
-        _next: TableDecl,
-    ) -> Result<(), SinkError> {
+    fn change_schema(&self, _change: SchemaChange, _next: TableDecl) -> Result<(), SinkError> {
         Err(takes_no_rows())
     }
 
@@ -191,6 +186,14 @@ impl GuestWriter for Writer {
     }
 
     fn prepare(&self, _checkpoint: CheckpointId) -> Result<Vec<Committable>, SinkError> {
+        Ok(Vec::new())
+    }
+
+    fn prepare_table(
+        &self,
+        _table: TableId,
+        _checkpoint: CheckpointId,
+    ) -> Result<Vec<Committable>, SinkError> {
         Ok(Vec::new())
     }
 

@@ -113,7 +113,7 @@ fn first_tables(mut source: Box<dyn Source>) -> Result<(Vec<InputTable>, Known),
                     None => tables.push(table),
                 }
             }
-            Some(SourceEvent::Batch(_)) => {}
+            Some(SourceEvent::Batch(_) | SourceEvent::Truncate(_) | SourceEvent::Drop(_)) => {}
         }
     }
     Ok((tables, Known::First))

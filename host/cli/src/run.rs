@@ -72,6 +72,7 @@ async fn run_into(
             sink_options: sink.options.clone(),
             checkpoint_interval: checkpoint_interval(pipeline),
             retry: RetryPolicy::default(),
+            evolution: loaded.definition.evolution(),
         },
         store,
         requests,

@@ -6,6 +6,7 @@ pub mod checkpoint_store;
 pub mod coordinator;
 pub mod dead_letters;
 pub mod definition;
+pub mod evolution;
 pub mod report;
 pub mod route;
 pub mod source;

@@ -96,6 +96,8 @@ pub enum Call {
     Flush,
     /// `writer.prepare`
     Prepare,
+    /// `writer.prepare-table`
+    PrepareTable,
     /// `writer.snapshot`
     Snapshot,
     /// `writer.metrics`
@@ -123,6 +125,7 @@ impl fmt::Display for Call {
             Self::Drive => "writer.drive",
             Self::Flush => "writer.flush",
             Self::Prepare => "writer.prepare",
+            Self::PrepareTable => "writer.prepare-table",
             Self::Snapshot => "writer.snapshot",
             Self::Metrics => "writer.metrics",
             Self::Close => "writer.close",

@@ -153,10 +153,9 @@ impl SinkInstance {
         self.answered(call, declared)
     }
 
-    /// Applies a schema change at the service; rows of `next` follow.
+    /// Applies a schema change at the service; `next` names the table and says what it will be.
     pub async fn change_schema(
         &mut self,
-        table: TableId,
         change: &SchemaChange,
         next: &TableDecl,
     ) -> Result<(), CallError> {
@@ -166,7 +165,7 @@ impl SinkInstance {
             bindings
                 .longshore_sink_blocking_sink()
                 .writer()
-                .call_change_schema(store, writer, table, change, next))?;
+                .call_change_schema(store, writer, change, next))?;
         self.answered(call, changed)
     }
 
@@ -222,6 +221,23 @@ impl SinkInstance {
         let writer = self.writer(call)?;
         let prepared = call!(self, call, bindings, store =>
             bindings.longshore_sink_blocking_sink().writer().call_prepare(store, writer, checkpoint))?;
+        let committables = self.answered(call, prepared)?;
+        self.checked(call, |check| check.committables(committables))
+    }
+
+    /// As [`prepare`](Self::prepare), for the rows of one table.
+    pub async fn prepare_table(
+        &mut self,
+        table: TableId,
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<Committable>, CallError> {
+        let call = Call::PrepareTable;
+        let writer = self.writer(call)?;
+        let prepared = call!(self, call, bindings, store =>
+            bindings
+                .longshore_sink_blocking_sink()
+                .writer()
+                .call_prepare_table(store, writer, table, checkpoint))?;
         let committables = self.answered(call, prepared)?;
         self.checked(call, |check| check.committables(committables))
     }

@@ -17,8 +17,11 @@ use crate::contract::{LogLevel, TableDecl};
 use crate::ddl::CreateTable;
 use crate::error::SinkError;
 use crate::request::{Framing, Method};
-use crate::schema::{Column, same_name};
+use crate::schema::{COMMENT_METADATA_KEY, Column, TABLE_PROPERTY_PREFIX, same_name};
 use crate::session::metadata::{TableExtension, TableMeta, create_schema_document};
+
+/// Property of a Delta table: its number of buckets.
+const BUCKETS_PROPERTY: &str = "write.bucket.num";
 
 pub(super) type Tables = Rc<RefCell<Vec<Table>>>;
 
@@ -116,6 +119,7 @@ pub(super) async fn declare(
                 parts: HashMap::new(),
                 retired: Vec::new(),
                 kept: Vec::new(),
+                changing: None,
                 counters: Rc::default(),
             });
             tables.len() - 1
@@ -132,7 +136,7 @@ fn same_table(a: &Target, b: &Target) -> bool {
 }
 
 /// Project, schema and table that a declared path means.
-async fn resolve(client: &Client, decl: &TableDecl) -> Result<Target, SinkError> {
+pub(super) async fn resolve(client: &Client, decl: &TableDecl) -> Result<Target, SinkError> {
     let place = format!("table {}", decl.path);
     let project = decl
         .path
@@ -312,15 +316,25 @@ async fn create(
     if let Some(schema) = target.schema.as_deref().filter(|s| *s != "default") {
         create_schema(client, target, schema, place).await?;
     }
-    let mut properties = Vec::new();
+    let mut properties: Vec<(String, String)> = schema
+        .metadata()
+        .iter()
+        .filter_map(|(key, value)| {
+            let name = key.strip_prefix(TABLE_PROPERTY_PREFIX)?;
+            Some((name.to_owned(), value.clone()))
+        })
+        .collect();
+    properties.sort();
     if !decl.primary_key.is_empty() {
+        properties.retain(|(name, _)| name != "transactional");
         properties.push(("transactional".to_owned(), "true".to_owned()));
-        properties.push((
-            "write.bucket.num".to_owned(),
-            client.options.buckets_num.to_string(),
-        ));
+        if !properties.iter().any(|(name, _)| name == BUCKETS_PROPERTY) {
+            let buckets = client.options.buckets_num.to_string();
+            properties.push((BUCKETS_PROPERTY.to_owned(), buckets));
+        }
         if client.options.partial_columns {
             let property = "acid.partial.fields.update.enable".to_owned();
+            properties.retain(|(name, _)| *name != property);
             properties.push((property, "true".to_owned()));
         }
     }
@@ -329,7 +343,7 @@ async fn create(
         columns,
         partition_columns,
         primary_key: decl.primary_key.clone(),
-        comment: None,
+        comment: schema.metadata().get(COMMENT_METADATA_KEY).cloned(),
         properties,
         lifecycle_days: client.options.lifecycle_days,
         if_not_exists: true,

@@ -29,16 +29,26 @@ pub(super) async fn flush(client: Rc<Client>, tables: Tables) -> Result<(), Sink
     Ok(())
 }
 
-/// Close everything written so far into committables.
+/// Close everything written so far, to one table or to all, into committables.
 pub(super) async fn prepare(
     client: Rc<Client>,
     tables: Tables,
+    only: Option<u32>,
 ) -> Result<Vec<Committable>, SinkError> {
     confirmed(&client, &tables).await?;
     let parts: Vec<Rc<Part>> = tables
         .borrow_mut()
         .iter_mut()
-        .flat_map(|t| t.checkpoint())
+        .zip(0_u32..)
+        .filter(|(_, index)| only.is_none_or(|wanted| wanted == *index))
+        .flat_map(|(table, _)| match only {
+            // Its columns are to change: no session outlives that.
+            Some(_) => {
+                table.retire();
+                std::mem::take(&mut table.retired)
+            }
+            None => table.checkpoint(),
+        })
         .collect();
     let mut results = Vec::with_capacity(parts.len());
     for part in &parts {

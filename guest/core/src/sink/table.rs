@@ -15,7 +15,7 @@ use super::part::{Part, Routing, Target};
 use super::partitioning;
 use super::refusal::RowFault;
 use crate::bucket::{BucketHasher, HasherKind};
-use crate::contract::TableDecl;
+use crate::contract::{SchemaChange, TableDecl};
 use crate::error::SinkError;
 use crate::options::{BadValuePolicy, Options};
 use crate::partition::{PartitionReader, PartitionSpec};
@@ -77,6 +77,8 @@ pub(super) struct Table {
     /// Parts whose sessions take no more rows, to be prepared with the next checkpoint.
     pub(super) retired: Vec<Rc<Part>>,
     pub(super) kept: Vec<Kept>,
+    /// A schema change that was begun.
+    pub(super) changing: Option<SchemaChange>,
     pub(super) counters: Rc<TableCounters>,
 }
 

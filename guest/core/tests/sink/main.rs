@@ -11,6 +11,7 @@
 
 mod append;
 mod bad_values;
+mod changes;
 mod commits;
 mod delta;
 mod driver;

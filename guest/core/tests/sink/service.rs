@@ -363,20 +363,49 @@ impl Service {
         } else if let Some((_, partition)) = sql.split_once("PARTITION (") {
             let text = between(&format!("({partition}"), "(", ")").replace(['`', '\''], "");
             self.tables.get_mut(&table).unwrap().partitions.insert(text);
-        } else if let Some((_, columns)) = sql.split_once("ADD COLUMNS") {
-            let text = columns
-                .split_once('(')
-                .unwrap()
-                .1
-                .split_once(')')
-                .unwrap()
-                .0;
-            let name = between(text, "`", "`");
-            self.tables
-                .get_mut(&table)
-                .unwrap()
-                .columns
-                .push((name, "string".into(), true));
+        } else {
+            self.alter(&table, sql);
+        }
+    }
+
+    fn alter(&mut self, name: &str, sql: &str) {
+        let names = |text: &str| -> Vec<String> {
+            text.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        if sql.starts_with("DROP TABLE") {
+            self.tables.remove(name);
+            return;
+        }
+        let table = self.tables.get_mut(name).unwrap();
+        if sql.starts_with("TRUNCATE") {
+            table.appended.clear();
+            table.keyed.clear();
+        } else if let Some((_, columns)) = sql.split_once("ADD COLUMNS (") {
+            for column in columns.trim_end_matches(");").split(", `") {
+                let (name, rest) = column.trim_start_matches('`').split_once("` ").unwrap();
+                let ty = rest.split_once(" COMMENT").map_or(rest, |(ty, _)| ty);
+                let column = (name.to_owned(), ty.to_lowercase(), true);
+                table.columns.push(column);
+            }
+        } else if let Some((_, columns)) = sql.split_once("DROP COLUMNS ") {
+            let gone = names(columns);
+            table.columns.retain(|(name, ..)| !gone.contains(name));
+        } else if let Some((_, change)) = sql.split_once("CHANGE COLUMN ") {
+            let words = names(change);
+            let column = table.columns.iter_mut().find(|c| c.0 == words[0]);
+            let column = column.unwrap_or_else(|| panic!("no such column: {sql}"));
+            if change.contains(" RENAME TO ") {
+                column.0.clone_from(&words[1]);
+            } else if change.ends_with("` NULL;") {
+                column.2 = true;
+            } else {
+                let ty = change.rsplit_once("` ").unwrap().1;
+                column.1 = ty.trim_end_matches(';').to_lowercase();
+            }
         }
     }
 

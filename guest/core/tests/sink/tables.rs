@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema};
-use longshore_core::contract::{ColumnAdd, ColumnPosition, OptionKind, SchemaChange, TablePath};
+use longshore_core::contract::{OptionKind, TablePath};
 use longshore_core::error::ErrorClass;
 use longshore_core::request::SignScheme;
 use longshore_core::sink::{Sink, info, validate};
@@ -171,33 +171,6 @@ fn two_sources_never_share_a_table_by_accident() {
         error.message.contains("db1.t") && error.message.contains("db2.t"),
         "{error}"
     );
-}
-
-#[test]
-fn columns_can_be_added() {
-    let mut d = Driver::new(Service::new().with_table("t", false, None), &[]);
-    let t = d.declare(declaration("t", false, &[])).unwrap();
-    d.write(t, false, &[(0, 1, Some("a"), None)]).unwrap();
-    let field = Schema::new(vec![Field::new("c", DataType::Utf8, true)]);
-    let mut next = declaration("t", false, &[]);
-    next.schema_version = 2;
-    let change = SchemaChange::AddColumns(vec![ColumnAdd {
-        arrow_field: schema_message(&field),
-        position: ColumnPosition::Last,
-    }]);
-    let call = d.sink.change_schema(t, change.clone(), next.clone());
-    d.settle(call).unwrap();
-    assert!(
-        d.service.statements[0].contains("ADD COLUMNS"),
-        "{:?}",
-        d.service.statements
-    );
-    // A repeat finds nothing left to do.
-    let call = d.sink.change_schema(t, change, next);
-    d.settle(call).unwrap();
-    assert_eq!(d.service.statements.len(), 1);
-    assert_eq!(d.checkpoint(), 1);
-    assert_eq!(d.appended("t"), rows(&[("", 1, "a")]));
 }
 
 #[test]

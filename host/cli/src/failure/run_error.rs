@@ -40,6 +40,7 @@ impl From<RunError> for Failure {
             RunError::Route(error) => Self::new(Exit::Usage, error.to_string()),
             RunError::Merge { .. } => Self::new(Exit::Usage, error.to_string())
                 .help("give the second table a sink-table of its own in `route`"),
+            RunError::SchemaChange { .. } => Self::new(Exit::TargetSchema, error.to_string()),
             RunError::Encode { .. } => Self::new(Exit::Input, error.to_string()),
             RunError::BadRows {
                 table,

@@ -63,16 +63,15 @@ fn explain_shows_what_would_happen_and_no_secret() {
 fn keys_without_effect_are_told_with_their_line() {
     let pipeline = PIPELINE.replace(
         "route:",
-        "  include.schema.changes: [add.column]\n  exclude.schema.changes: drop\npipeline:\n  schema.change.behavior: evolve\nroute:",
+        "pipeline:\n  operator.uid.prefix: x\n  execution.runtime-mode: BATCH\nroute:",
     );
     let place = Place::with(&pipeline, ("orders.json", "{\"id\": 1}\n"));
     place
         .longshore(&["validate", "pipeline.yaml"])
         .expect(0)
         .says(&[
-            "pipeline.yaml:13: `sink.include.schema.changes` has no effect",
-            "pipeline.yaml:14: `sink.exclude.schema.changes` has no effect",
-            "pipeline.yaml:16: `pipeline.schema.change.behavior` has no effect",
+            "pipeline.yaml:14: `pipeline.operator.uid.prefix` has no effect",
+            "pipeline.yaml:15: `pipeline.execution.runtime-mode` has no effect",
         ]);
 }
 

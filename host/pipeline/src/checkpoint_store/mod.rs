@@ -58,6 +58,8 @@ pub struct NewCheckpoint<'a> {
     pub tables: &'a [TableRows],
     /// Rows kept aside since the checkpoint before.
     pub dead_letters: &'a [DeadLetterBatch],
+    /// What the target tables look like, for [`CheckpointStore::targets`].
+    pub targets: &'a str,
 }
 
 /// A checkpoint as it is read back.
@@ -230,6 +232,42 @@ impl CheckpointStore {
                 transaction.commit()
             })
             .map_err(|e| StoreError::sqlite(&path, "store a checkpoint", e))
+    }
+
+    /// What the target tables looked like at the newest checkpoint, or when the rows of one of them
+    /// were stored after it.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn targets(&self) -> Result<Option<String>, StoreError> {
+        rows::meta(&self.connection, rows::TARGETS)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the tables' schemas", e))
+    }
+
+    /// Adds what one table has prepared since the newest checkpoint to it, with the state of all
+    /// `targets`; in one transaction. Returns what is to be committed; `None`, and nothing is
+    /// stored, when there are committables and no checkpoint.
+    ///
+    /// The source goes on from that checkpoint, so the state must tell what rows not to write again.
+    ///
+    /// # Errors
+    /// When the file can not be written; then nothing is stored.
+    pub fn store_table(
+        &mut self,
+        committables: Vec<Committable>,
+        targets: &str,
+    ) -> Result<Option<Vec<Pending>>, StoreError> {
+        let path = self.path.clone();
+        let transaction = self.transaction("store a table's rows")?;
+        rows::append(&transaction, committables)
+            .and_then(|pending| {
+                rows::set_meta(&transaction, rows::TARGETS, targets)?;
+                if pending.is_some() {
+                    transaction.commit()?;
+                }
+                Ok(pending)
+            })
+            .map_err(|e| StoreError::sqlite(&path, "store a table's rows", e))
     }
 
     /// Marks committables of `checkpoint` as visible at the service, and drops their payload.

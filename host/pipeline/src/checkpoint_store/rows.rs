@@ -54,6 +54,9 @@ commit;
 
 const LAST_ID: &str = "last-checkpoint";
 
+/// Key of the target tables' state in `meta`.
+pub(super) const TARGETS: &str = "targets";
+
 pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>> {
     connection
         .query_row("select value from meta where key = ?1", [key], |row| {
@@ -80,8 +83,66 @@ pub(super) fn last_id(connection: &Connection) -> Result<u64> {
 
 pub(super) fn clear(connection: &Connection) -> Result<()> {
     connection.execute_batch(
-        "delete from committable; delete from sink_state; delete from table_rows; delete from checkpoint;",
+        "delete from committable; delete from sink_state; delete from table_rows; delete from checkpoint;
+         delete from meta where key = 'targets';",
     )
+}
+
+/// Adds committables to the newest checkpoint; `None` when there is none to add them to.
+pub(super) fn append(
+    connection: &Connection,
+    committables: Vec<Committable>,
+) -> Result<Option<Vec<Pending>>> {
+    if committables.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let newest: Option<u64> =
+        connection.query_row("select max(id) from checkpoint", [], |row| row.get(0))?;
+    let Some(checkpoint) = newest else {
+        return Ok(None);
+    };
+    let first: u32 = connection.query_row(
+        "select coalesce(max(sequence) + 1, 0) from committable where checkpoint = ?1",
+        [checkpoint],
+        |row| row.get(0),
+    )?;
+    insert_committables(connection, checkpoint, first, &committables)?;
+    connection.execute(
+        "update checkpoint set committed_ms = null where id = ?1",
+        [checkpoint],
+    )?;
+    let pending = (first..).zip(committables);
+    let pending = pending.map(|(sequence, committable)| Pending {
+        checkpoint,
+        sequence,
+        committable,
+    });
+    Ok(Some(pending.collect()))
+}
+
+fn insert_committables(
+    connection: &Connection,
+    checkpoint: u64,
+    first: u32,
+    committables: &[Committable],
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "insert into committable (checkpoint, sequence, catalog, schema, \"table\", format, payload) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for (sequence, item) in (first..).zip(committables) {
+        let path = &item.table;
+        statement.execute(params![
+            checkpoint,
+            sequence,
+            path.catalog,
+            path.schema,
+            path.table,
+            item.format,
+            item.payload
+        ])?;
+    }
+    Ok(())
 }
 
 pub(super) fn insert(connection: &Connection, new: &NewCheckpoint<'_>, now: i64) -> Result<()> {
@@ -91,22 +152,8 @@ pub(super) fn insert(connection: &Connection, new: &NewCheckpoint<'_>, now: i64)
         params![new.id, now, committed, new.position.to_json(), new.finished],
     )?;
     set_meta(connection, LAST_ID, &new.id.to_string())?;
-    let mut statement = connection.prepare_cached(
-        "insert into committable (checkpoint, sequence, catalog, schema, \"table\", format, payload) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
-    for (sequence, item) in new.committables.iter().enumerate() {
-        let path = &item.table;
-        statement.execute(params![
-            new.id,
-            sequence,
-            path.catalog,
-            path.schema,
-            path.table,
-            item.format,
-            item.payload
-        ])?;
-    }
+    set_meta(connection, TARGETS, new.targets)?;
+    insert_committables(connection, new.id, 0, new.committables)?;
     let mut statement = connection.prepare_cached(
         "insert into sink_state (checkpoint, subtask, format, payload) values (?1, ?2, ?3, ?4)",
     )?;

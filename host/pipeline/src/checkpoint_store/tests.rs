@@ -38,6 +38,7 @@ fn put(store: &mut CheckpointStore, committables: &[Committable]) -> u64 {
                 format: 1,
                 payload: vec![7, id as u8],
             }],
+            targets: "{}",
             tables: &[TableRows {
                 table: "s.t".into(),
                 read: 5,
@@ -49,6 +50,38 @@ fn put(store: &mut CheckpointStore, committables: &[Committable]) -> u64 {
         })
         .unwrap();
     id
+}
+
+#[test]
+fn what_one_table_prepares_is_added_to_the_newest_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    let mut store = CheckpointStore::open(&path, &identity("p")).unwrap();
+    assert_eq!(store.targets().unwrap(), None);
+    assert_eq!(
+        store.store_table(vec![committable(1)], "early").unwrap(),
+        None
+    );
+    assert_eq!(store.targets().unwrap(), None, "nothing of it is stored");
+    assert_eq!(
+        store.store_table(Vec::new(), "empty").unwrap(),
+        Some(Vec::new())
+    );
+    assert_eq!(store.targets().unwrap().as_deref(), Some("empty"));
+
+    let id = put(&mut store, &[committable(1)]);
+    store.mark_committed(id, &[0]).unwrap();
+    let items = vec![committable(2), committable(3)];
+    let pending = store.store_table(items, "ahead").unwrap().unwrap();
+    let places: Vec<(u64, u32)> = pending.iter().map(|p| (p.checkpoint, p.sequence)).collect();
+    assert_eq!(places, [(id, 1), (id, 2)]);
+    drop(store);
+    let mut store = CheckpointStore::open(&path, &identity("p")).unwrap();
+    assert_eq!(store.pending().unwrap(), pending);
+    assert_eq!(store.targets().unwrap().as_deref(), Some("ahead"));
+    store.mark_committed(id, &[1, 2]).unwrap();
+    assert!(store.pending().unwrap().is_empty());
+    assert_eq!(store.next_id().unwrap(), id + 1);
 }
 
 #[test]

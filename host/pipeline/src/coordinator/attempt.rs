@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arrow_array::RecordBatch;
 use longshore_runtime::NoDeadLetters;
-use longshore_runtime::contract::{Committable, State, TablePath};
+use longshore_runtime::contract::{Committable, State};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -21,6 +22,7 @@ use super::source_thread::{self, FromSource};
 use super::targets::Targets;
 use crate::checkpoint_store::{Checkpoint, NewCheckpoint, Pending, TableRows};
 use crate::dead_letters::DeadLetterBatch;
+use crate::evolution::TableChange;
 use crate::report::{Outcome, Report};
 use crate::source::{OP_COLUMN, Operation, Position, SourceBatch, SourceEvent};
 
@@ -57,21 +59,21 @@ pub(super) async fn run(
     result.and_then(|outcome| closed.map(|()| outcome))
 }
 
-struct Attempt<'a> {
-    coordinator: &'a mut Coordinator,
-    report: &'a mut Report,
-    targets: Targets,
-    instances: Vec<mpsc::Sender<Command>>,
+pub(super) struct Attempt<'a> {
+    pub(super) coordinator: &'a mut Coordinator,
+    pub(super) report: &'a mut Report,
+    pub(super) targets: Targets,
+    pub(super) instances: Vec<mpsc::Sender<Command>>,
     tasks: JoinSet<Result<(), RunError>>,
     committer: Option<Box<dyn SinkDriver>>,
     contacted: Arc<AtomicBool>,
     /// Where the source goes on after the rows handed out so far.
-    cut: Option<Position>,
+    pub(super) cut: Option<Position>,
     /// The last batch completed a cut.
-    at_cut: bool,
-    rows_seen: bool,
+    pub(super) at_cut: bool,
+    pub(super) rows_seen: bool,
     /// Rows were handed out since the last checkpoint.
-    unstored: bool,
+    pub(super) unstored: bool,
     /// Bytes of request bodies of all instances up to the last `prepare`.
     bytes_sent: u64,
 }
@@ -91,6 +93,10 @@ impl Attempt<'_> {
         let position = latest
             .as_ref()
             .map(|checkpoint| checkpoint.position.clone());
+        self.cut.clone_from(&position);
+        if let Some(state) = self.coordinator.store.targets()? {
+            self.targets.restore(&state)?;
+        }
         let mut events = source_thread::spawn(Arc::clone(&self.coordinator.source), position)?;
         self.open_instances(latest.as_ref()).await?;
 
@@ -182,43 +188,38 @@ impl Attempt<'_> {
 
     async fn take(&mut self, event: SourceEvent) -> Result<(), RunError> {
         match event {
-            SourceEvent::Table(table) => {
-                let paths = self
-                    .coordinator
-                    .router
-                    .route(&table.path)
-                    .map_err(|collision| RunError::Route(Box::new(collision)))?;
-                let paths = paths.into_iter().map(|path| TablePath {
-                    catalog: path.catalog,
-                    schema: path.schema,
-                    table: path.table,
-                });
-                self.targets.announce(&table, paths.collect())
-            }
+            SourceEvent::Table(table) => self.table_came(&table).await,
+            SourceEvent::Truncate(removal) => self.removed(removal, TableChange::Truncate).await,
+            SourceEvent::Drop(removal) => self.removed(removal, TableChange::Drop).await,
             SourceEvent::Batch(batch) => self.deal(batch).await,
         }
     }
 
     /// Hands the rows of a batch to the instances.
     async fn deal(&mut self, batch: SourceBatch) -> Result<(), RunError> {
-        let events = event_count(&batch);
+        let events = event_count(&batch.batch);
         let origin = Arc::new(batch.origin);
         for target in self.targets.of_source(batch.table) {
-            if let Some(table) = self.targets.tables.get(target) {
-                self.report.rows_came(&table.rows.table);
-            }
+            let Some(table) = self.targets.tables.get_mut(target) else {
+                continue;
+            };
+            let Some(new) = table.new_rows(batch.table, &batch.batch, &origin)? else {
+                continue;
+            };
+            self.report.rows_came(&table.rows.table);
             self.declare(target).await?;
             let instances = self.instances.len();
             let Some(table) = self.targets.tables.get_mut(target) else {
                 continue;
             };
-            table.rows.read += events;
+            table.rows.read += event_count(&new.batch);
             table.bytes += batch.bytes;
-            for share in table.split(&batch.batch, instances)? {
+            table.unprepared = true;
+            for share in table.split(&new.batch, instances)? {
                 let rows = Rows {
                     target,
+                    rows: new.places(&share),
                     batch: share.batch,
-                    rows: share.rows,
                     origin: Arc::clone(&origin),
                 };
                 self.send(share.instance, Command::Write(rows)).await?;
@@ -246,7 +247,8 @@ impl Attempt<'_> {
             return Ok(());
         }
         table.declared = true;
-        let schema = Arc::clone(&table.schema);
+        table.created = true;
+        let schema = Arc::clone(&table.shape.schema);
         let declaration = Arc::new(table.declaration()?);
         for instance in 0..self.instances.len() {
             let (done, answer) = oneshot::channel();
@@ -269,7 +271,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn send(&mut self, instance: usize, command: Command) -> Result<(), RunError> {
+    pub(super) async fn send(&mut self, instance: usize, command: Command) -> Result<(), RunError> {
         let sent = match self.instances.get(instance) {
             Some(sender) => sender.send(command).await.is_ok(),
             None => false,
@@ -282,7 +284,7 @@ impl Attempt<'_> {
     }
 
     /// The error of an instance that is known to have ended.
-    async fn first_failure(&mut self) -> RunError {
+    pub(super) async fn first_failure(&mut self) -> RunError {
         match self.tasks.join_next().await {
             Some(ended) => instance_error(ended),
             None => RunError::InstanceDied,
@@ -290,7 +292,7 @@ impl Attempt<'_> {
     }
 
     /// Takes a checkpoint at the current cut and makes it visible.
-    async fn checkpoint(&mut self, finished: bool) -> Result<(), RunError> {
+    pub(super) async fn checkpoint(&mut self, finished: bool) -> Result<(), RunError> {
         if !self.unstored {
             return Ok(());
         }
@@ -323,7 +325,9 @@ impl Attempt<'_> {
             states: &states,
             tables: &tables,
             dead_letters: &dead_letters,
+            targets: &self.targets.state_at_checkpoint(),
         })?;
+        self.targets.checkpoint_stored();
         let pending = (0..)
             .zip(committables)
             .map(|(sequence, committable)| Pending {
@@ -404,7 +408,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn commit(&mut self, pending: Vec<Pending>) -> Result<u64, RunError> {
+    pub(super) async fn commit(&mut self, pending: Vec<Pending>) -> Result<u64, RunError> {
         if pending.is_empty() {
             return Ok(0);
         }
@@ -442,6 +446,7 @@ impl Attempt<'_> {
     fn count_visible(&mut self) {
         self.report.checkpoints += 1;
         for target in &mut self.targets.tables {
+            target.unprepared = false;
             self.report
                 .count(&target.rows, std::mem::take(&mut target.bytes));
             target.rows = TableRows {
@@ -485,13 +490,12 @@ fn instance_error(ended: Result<Result<(), RunError>, tokio::task::JoinError>) -
 }
 
 /// Changes in a batch: the two rows of an update count once.
-fn event_count(batch: &SourceBatch) -> u64 {
+fn event_count(batch: &RecordBatch) -> u64 {
     use arrow_array::cast::AsArray;
     use arrow_array::types::Int8Type;
 
-    let rows = batch.batch.num_rows();
+    let rows = batch.num_rows();
     let halves = batch
-        .batch
         .column_by_name(OP_COLUMN)
         .and_then(|column| column.as_primitive_opt::<Int8Type>())
         .map_or(0, |operations| {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use longshore_runtime::contract::{
-    Batch, CheckpointId, CheckpointReason, CommitOutcome, Committable, Metric, Progress, State,
-    TableDecl,
+    Batch, CheckpointId, CheckpointReason, CommitOutcome, Committable, Metric, Progress,
+    SchemaChange, State, TableDecl, TableId,
 };
 use longshore_runtime::{CallError, CheckpointListener, DeadLetterSink, SinkInstance, Traffic};
 use tokio::sync::Notify;
@@ -25,6 +25,18 @@ pub trait SinkDriver: Send {
     ) -> Result<(), CallError>;
     /// `writer.declare-table`
     async fn declare_table(&mut self, table: &TableDecl) -> Result<u32, CallError>;
+    /// `writer.change-schema`
+    async fn change_schema(
+        &mut self,
+        change: &SchemaChange,
+        next: &TableDecl,
+    ) -> Result<(), CallError>;
+    /// `writer.prepare-table`
+    async fn prepare_table(
+        &mut self,
+        table: TableId,
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<Committable>, CallError>;
     /// `writer.write`
     async fn write(&mut self, batch: &Batch) -> Result<Progress, CallError>;
     /// `writer.drive`
@@ -72,6 +84,22 @@ impl SinkDriver for SinkInstance {
 
     async fn declare_table(&mut self, table: &TableDecl) -> Result<u32, CallError> {
         Self::declare_table(self, table).await
+    }
+
+    async fn change_schema(
+        &mut self,
+        change: &SchemaChange,
+        next: &TableDecl,
+    ) -> Result<(), CallError> {
+        Self::change_schema(self, change, next).await
+    }
+
+    async fn prepare_table(
+        &mut self,
+        table: TableId,
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<Committable>, CallError> {
+        Self::prepare_table(self, table, checkpoint).await
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<Progress, CallError> {

@@ -35,16 +35,26 @@ pub enum RunError {
     #[error("{0}")]
     Route(Box<RouteCollision>),
     /// Two source tables of different shape go to one table.
-    #[error("table {second} goes to {target}, where {first} goes already, and their {what} differ")]
+    #[error("table {second} goes to {target}, where other tables go already: {reason}")]
     Merge {
         /// The table at the sink.
         target: String,
-        /// The source table that came first.
-        first: String,
-        /// The source table that came second.
+        /// The source table that came later.
         second: String,
-        /// What differs.
-        what: &'static str,
+        /// What no table holds both of.
+        reason: String,
+    },
+    /// A schema change that the definition or the sink does not allow.
+    #[error("table {source_table} changed ({change}), and {target} can not follow: {reason}")]
+    SchemaChange {
+        /// The table at the source.
+        source_table: String,
+        /// The table at the sink.
+        target: String,
+        /// What happened to it.
+        change: String,
+        /// Why it is not applied.
+        reason: String,
     },
     /// A batch can not be handed to the sink.
     #[error("cannot hand rows of {table} to the sink: {reason}")]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
 use longshore_runtime::contract::{
-    BadRow, Batch, Committable, Credit, DeadLetters, ErrorClass, Metric, Progress, SinkError,
+    BadRow, Batch, Committable, Credit, DeadLetters, ErrorClass, Metric, Progress, SchemaChange, SinkError,
     State, TableDecl,
 };
 use longshore_runtime::{CallError, Traffic};
@@ -26,7 +26,7 @@ const DRIVE_IDLE_MS: u32 = 10;
 /// How long one `drive` lasts while there is no credit.
 const DRIVE_FULL_MS: u32 = 1000;
 /// Refused rows named in an error.
-const NAMED_ROWS: usize = 5;
+pub(super) const NAMED_ROWS: usize = 5;
 /// How long closing may take; what is not closed by then expires at the service.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -41,6 +41,18 @@ pub(super) enum Command {
     },
     /// Write rows of a declared table.
     Write(Rows),
+    /// Prepare the rows of one table.
+    PrepareTable {
+        target: usize,
+        checkpoint: u64,
+        done: oneshot::Sender<Vec<Committable>>,
+    },
+    /// Change a table at the service. An answer that the sink can not do it goes to `done`.
+    ChangeSchema {
+        change: SchemaChange,
+        next: Arc<TableDecl>,
+        done: oneshot::Sender<Result<(), RunError>>,
+    },
     /// Prepare a checkpoint.
     Prepare {
         checkpoint: u64,
@@ -168,6 +180,16 @@ impl Instance {
                     let _ = done.send(());
                 }
                 Command::Write(rows) => self.write(&rows).await?,
+                Command::PrepareTable {
+                    target,
+                    checkpoint,
+                    done,
+                } => {
+                    let _ = done.send(self.prepare_table(target, checkpoint).await?);
+                }
+                Command::ChangeSchema { change, next, done } => {
+                    let _ = done.send(self.change_schema(&change, &next).await?);
+                }
                 Command::Prepare { checkpoint, done } => {
                     let _ = done.send(self.prepare(checkpoint).await?);
                 }
@@ -232,6 +254,46 @@ impl Instance {
             },
         );
         Ok(())
+    }
+
+    async fn prepare_table(
+        &mut self,
+        target: usize,
+        checkpoint: u64,
+    ) -> Result<Vec<Committable>, RunError> {
+        let Some(table) = self.tables.get(&target) else {
+            return Ok(Vec::new());
+        };
+        let (id, action) = (table.id, format!("prepare rows of {}", table.name));
+        let committables = persist!(self, &action, self.driver.prepare_table(id, checkpoint));
+        self.patience.succeeded(!committables.is_empty());
+        Ok(committables)
+    }
+
+    /// The inner error is the sink's refusal, after which it can go on.
+    async fn change_schema(
+        &mut self,
+        change: &SchemaChange,
+        next: &TableDecl,
+    ) -> Result<Result<(), RunError>, RunError> {
+        let action = format!("change table {}", next.path);
+        loop {
+            match self.driver.change_schema(change, next).await {
+                Ok(()) => {
+                    self.patience.succeeded(true);
+                    return Ok(Ok(()));
+                }
+                Err(CallError::Sink(error))
+                    if matches!(
+                        error.class,
+                        ErrorClass::Schema | ErrorClass::Permanent | ErrorClass::Data
+                    ) =>
+                {
+                    return Ok(Err(RunError::call(action, CallError::Sink(error))));
+                }
+                Err(error) => self.patience.consider(&action, error).await?,
+            }
+        }
     }
 
     async fn write(&mut self, rows: &Rows) -> Result<(), RunError> {

@@ -16,11 +16,13 @@ mod dead_letter_box;
 mod driver;
 mod encode;
 mod error;
+mod evolve;
 mod instance;
 mod patience;
 mod source_thread;
 mod split;
 mod stop;
+mod target_state;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::checkpoint_store::CheckpointStore;
+use crate::evolution::SchemaEvolution;
 use crate::report::{LiveCounters, Outcome, Report};
 use crate::route::Router;
 use crate::source::{Position, Source, SourceError};
@@ -54,6 +57,8 @@ pub struct Settings {
     pub checkpoint_interval: Duration,
     /// What to do about errors that may pass.
     pub retry: RetryPolicy,
+    /// What to do about schema changes.
+    pub evolution: SchemaEvolution,
 }
 
 /// A pipeline, ready to run.

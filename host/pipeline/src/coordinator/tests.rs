@@ -1,5 +1,6 @@
 //! The coordinator against a sink and a service that live in memory.
 
+mod evolution;
 mod fake;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ struct Bench {
     parallelism: u32,
     interval: Duration,
     retry: RetryPolicy,
+    evolution: SchemaEvolution,
 }
 
 impl Bench {
@@ -31,6 +33,7 @@ impl Bench {
             parallelism: 1,
             interval: Duration::from_secs(3600),
             retry: RetryPolicy::default(),
+            evolution: SchemaEvolution::default(),
         }
     }
 
@@ -57,6 +60,7 @@ impl Bench {
                 sink_options: Vec::new(),
                 checkpoint_interval: self.interval,
                 retry: self.retry,
+                evolution: self.evolution.clone(),
             },
             store: self.store(),
             requests,

@@ -70,7 +70,11 @@ pub(super) fn read(
                 }
             }
             "on-truncate" => {
-                let choices = [("error", OnTruncate::Error), ("skip", OnTruncate::Skip)];
+                let choices = [
+                    ("apply", OnTruncate::Apply),
+                    ("error", OnTruncate::Error),
+                    ("skip", OnTruncate::Skip),
+                ];
                 if let Some(choice) = reader.choice(&node, &name, &choices) {
                     options.on_truncate = choice;
                 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::error::{Location, Problem, Text};
-use crate::{route::RouteRule, source::TableId};
+use crate::{evolution::SchemaEvolution, route::RouteRule, source::TableId};
 
 /// A value and where the definition gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl FileOptions {
             partition_by: PerTable::default(),
             schema: PerTable::default(),
             unknown_columns: UnknownColumns::Error,
-            on_truncate: OnTruncate::Error,
+            on_truncate: OnTruncate::Apply,
             decimal_strings: DecimalStrings::Number,
             time_zone: None,
             csv: CsvOptions::default(),
@@ -215,7 +215,9 @@ pub enum UnknownColumns {
 /// What to do with truncate events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnTruncate {
-    /// Fail (default): the sink's table would keep rows that the source no longer has.
+    /// Hand it on (default): `schema.change.behavior` says what becomes of the sink's table.
+    Apply,
+    /// Fail: the sink's table would keep rows that the source no longer has.
     Error,
     /// Leave the event out and count it.
     Skip,
@@ -264,10 +266,22 @@ pub struct SinkDefinition {
     pub name: Option<String>,
     /// Every other key, in order, placeholders resolved; a list is joined by commas.
     pub options: Vec<SinkOption>,
-    /// `include.schema.changes`. No schema change is applied yet, of which a warning tells.
+    /// `include.schema.changes`: the schema changes to apply.
     pub include_schema_changes: Option<Vec<String>>,
-    /// `exclude.schema.changes`, likewise.
+    /// `exclude.schema.changes`: those not to apply, though they are included.
     pub exclude_schema_changes: Option<Vec<String>>,
+}
+
+impl PipelineDefinition {
+    /// What is done about schema changes.
+    pub fn evolution(&self) -> SchemaEvolution {
+        SchemaEvolution::new(
+            self.pipeline.schema_change_behavior,
+            self.sink.include_schema_changes.as_deref(),
+            self.sink.exclude_schema_changes.as_deref(),
+            self.pipeline.local_time_zone,
+        )
+    }
 }
 
 impl SinkDefinition {
@@ -317,8 +331,7 @@ pub struct PipelineOptions {
     pub parallelism: u32,
     /// `local-time-zone`; `None` = the system's.
     pub local_time_zone: Option<chrono_tz::Tz>,
-    /// `schema.change.behavior`. Default lenient. No schema change is applied yet, of which a
-    /// warning tells.
+    /// `schema.change.behavior`. Default lenient.
     pub schema_change_behavior: SchemaChangeBehavior,
     /// `checkpoint-interval` or `execution.checkpointing.interval`.
     pub checkpoint_interval: Option<Duration>,

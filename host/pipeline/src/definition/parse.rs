@@ -16,7 +16,7 @@ use super::{
     units::parse_duration,
     yaml::{self, Key, Node, NodeKind},
 };
-use crate::route::RouteRule;
+use crate::{evolution::TAGS_AND_FAMILIES, route::RouteRule};
 
 const BLOCKS: [&str; 5] = ["source", "sink", "route", "transform", "pipeline"];
 
@@ -234,18 +234,18 @@ fn read_sink(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<SinkDefin
     let (kind, at) = take_type(reader, key, &mut entries, "sink", "maxcompute")?;
     let name = take_name(reader, &mut entries, "sink");
     let mut changes = |name: &str, reader: &mut Reader<'_>| {
-        let (key, node) = take_entry(&mut entries, name)?;
-        warn(reader, "sink", &key, SCHEMA_CHANGES_ARE_NOT_APPLIED);
+        let node = take(&mut entries, name)?;
         let tags = reader.texts(&node, &format!("sink.{name}"))?;
         for tag in &tags.value {
-            if !SCHEMA_CHANGE_TAGS.contains(&tag.as_str()) {
-                let near = super::block::nearest(tag, &SCHEMA_CHANGE_TAGS)
+            let known = TAGS_AND_FAMILIES.map(|(name, _)| name);
+            if !known.contains(&tag.as_str()) {
+                let near = super::block::nearest(tag, &known)
                     .map(|near| format!("did you mean `{near}`? "))
                     .unwrap_or_default();
                 reader.report_with_help(
                     tags.at,
                     format!("`{tag}` in sink.{name} is no schema change"),
-                    format!("{near}there are {}", SCHEMA_CHANGE_TAGS.join(", ")),
+                    format!("{near}there are {}", known.join(", ")),
                 );
             }
         }
@@ -289,30 +289,6 @@ fn read_sink(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<SinkDefin
         exclude_schema_changes,
     })
 }
-
-/// Why keys about schema changes have no effect.
-const SCHEMA_CHANGES_ARE_NOT_APPLIED: &str = "this version applies no schema change to a table \
-     that exists; rows that do not fit it end the run";
-
-const SCHEMA_CHANGE_TAGS: [&str; 17] = [
-    "add.column",
-    "alter.column.type",
-    "create.table",
-    "drop.column",
-    "drop.table",
-    "rename.column",
-    "truncate.table",
-    "alter.table.comment",
-    "add",
-    "alter",
-    "create",
-    "drop",
-    "rename",
-    "table",
-    "column",
-    "all",
-    "none",
-];
 
 fn read_routes(reader: &mut Reader<'_>, node: Node) -> Vec<RouteRule> {
     let NodeKind::List(items) = node.kind else {
@@ -447,7 +423,6 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
                 ];
                 if let Some(behavior) = reader.choice(&node, &name, &choices) {
                     options.schema_change_behavior = behavior;
-                    warn(reader, "pipeline", &key, SCHEMA_CHANGES_ARE_NOT_APPLIED);
                 }
             }
             "checkpoint-interval" | "execution.checkpointing.interval" => {

@@ -39,10 +39,24 @@ pub trait Source: Send {
 /// What a source hands out.
 #[derive(Debug, Clone)]
 pub enum SourceEvent {
-    /// A table, or a new schema version of one. Precedes the first batch of that version.
+    /// A table, or a new schema version of one. Precedes the first batch of that version; a new
+    /// version comes at a cut, right after a batch with a position.
     Table(SourceTable),
     /// Rows.
     Batch(SourceBatch),
+    /// All rows of a table were removed. All rows before it have been handed out.
+    Truncate(Removal),
+    /// A table was removed. All rows before it have been handed out.
+    Drop(Removal),
+}
+
+/// A table, or what it held, was removed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Removal {
+    /// The table; rows of it need not have come before.
+    pub table: TableId,
+    /// Where to resume right after it, as [`SourceBatch::position`].
+    pub position: Position,
 }
 
 /// Counters of one source, from its start (not from the start of the pipeline).

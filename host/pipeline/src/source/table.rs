@@ -76,4 +76,8 @@ pub struct SourceTable {
     pub partition_by: Vec<String>,
     /// 1 at first; grows with each change of the schema.
     pub schema_version: u32,
+    /// Columns that have another name than in the version before, as pairs of old and new name,
+    /// where the source knows. A comment of the table, where there is one, is in the metadata of
+    /// `schema` under `comment`, and those of columns in the metadata of their fields.
+    pub renamed: Vec<(String, String)>,
 }

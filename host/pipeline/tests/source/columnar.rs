@@ -68,7 +68,7 @@ pub(crate) fn batch(from: i64, rows: i64) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
 
-fn write_parquet(files: &Files, name: &str, batches: &[RecordBatch], group: usize) {
+pub(crate) fn write_parquet(files: &Files, name: &str, batches: &[RecordBatch], group: usize) {
     let properties = WriterProperties::builder()
         .set_max_row_group_row_count(Some(group))
         .build();
@@ -80,7 +80,7 @@ fn write_parquet(files: &Files, name: &str, batches: &[RecordBatch], group: usiz
     writer.close().unwrap();
 }
 
-fn write_arrow(files: &Files, name: &str, batches: &[RecordBatch], stream: bool) {
+pub(crate) fn write_arrow(files: &Files, name: &str, batches: &[RecordBatch], stream: bool) {
     let file = File::create(files.path(name)).unwrap();
     if stream {
         let mut writer =

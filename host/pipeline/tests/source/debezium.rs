@@ -298,10 +298,12 @@ fn deletes_need_key_and_partition_only() {
 }
 
 #[test]
-fn truncates_are_refused_or_counted() {
+fn truncates_are_handed_on_refused_or_counted() {
     let files = Files::new();
     files.write("x.json", plain("a", "t", "null", "null"));
-    let error = files.error(DEBEZIUM);
+    let outcome = files.read(DEBEZIUM).ok();
+    assert_eq!(outcome.removed, ["rows of shop.a"]);
+    let error = files.error(&format!("{DEBEZIUM}\non-truncate: error"));
     assert!(
         error.message.contains("table shop.a was truncated"),
         "{error}"

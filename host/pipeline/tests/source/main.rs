@@ -7,6 +7,8 @@ mod csv;
 #[cfg(test)]
 mod debezium;
 #[cfg(test)]
+mod evolution;
+#[cfg(test)]
 mod json;
 #[cfg(test)]
 mod properties;

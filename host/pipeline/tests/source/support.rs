@@ -68,6 +68,8 @@ fn options_in(directory: &Path, lines: &str) -> FileOptions {
 pub(crate) struct Outcome {
     pub(crate) tables: Vec<SourceTable>,
     pub(crate) batches: Vec<SourceBatch>,
+    /// What was truncated and dropped.
+    pub(crate) removed: Vec<String>,
     pub(crate) error: Option<SourceError>,
     pub(crate) stats: SourceStats,
 }
@@ -91,6 +93,12 @@ fn drain(source: &mut dyn Source, outcome: &mut Outcome) {
                 });
                 assert!(known, "a batch before its table");
                 outcome.batches.push(batch);
+            }
+            Ok(Some(SourceEvent::Truncate(removal))) => {
+                outcome.removed.push(format!("rows of {}", removal.table));
+            }
+            Ok(Some(SourceEvent::Drop(removal))) => {
+                outcome.removed.push(format!("table {}", removal.table));
             }
             Ok(None) => break,
             Err(error) => {

@@ -71,13 +71,16 @@ async fn sink_errors_arrive_whole_and_leave_the_instance_usable() {
         arrow_field: vec![],
         position: ColumnPosition::After("id".into()),
     }]);
-    let error = sink
-        .change_schema(7, &change, &table("t1"))
-        .await
-        .unwrap_err();
+    let error = sink.change_schema(&change, &table("t1")).await.unwrap_err();
     let error = error.sink_error().unwrap();
     assert_eq!(error.class, ErrorClass::Throttled(1500));
     assert!(error.message.contains("After(\"id\")"), "{error}");
+
+    let prepared = sink.prepare_table(7, 3).await.unwrap();
+    assert_eq!(
+        (prepared[0].format, prepared[0].payload.as_slice()),
+        (7, 3_u64.to_le_bytes().as_slice())
+    );
 
     let error = sink.declare_table(&table("absent")).await.unwrap_err();
     assert_eq!(error.sink_error().unwrap().class, ErrorClass::Schema);

@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, Schema};
 use async_trait::async_trait;
 use longshore_runtime::contract::{
     BadRow, Batch, CheckpointReason, CommitOutcome, Committable, Credit, DeadLetters, ErrorClass,
-    Metric, MetricKind, Progress, SinkError, State, TableDecl, TablePath,
+    Metric, MetricKind, Progress, SchemaChange, SinkError, State, TableDecl, TablePath,
 };
 use longshore_runtime::{CallError, CheckpointListener, DeadLetterSink, Traffic};
 
@@ -220,6 +220,23 @@ impl SinkDriver for Driver {
         self.schema.clone_from(&table.arrow_schema);
         self.table = table.path.clone();
         Ok(0)
+    }
+
+    async fn change_schema(
+        &mut self,
+        _change: &SchemaChange,
+        _next: &TableDecl,
+    ) -> Result<(), CallError> {
+        Ok(())
+    }
+
+    async fn prepare_table(
+        &mut self,
+        _table: u32,
+        checkpoint: u64,
+    ) -> Result<Vec<Committable>, CallError> {
+        // There is but one table.
+        self.prepare(checkpoint).await
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<Progress, CallError> {
@@ -527,6 +544,7 @@ impl Source for Scripted {
                 },
                 partition_by: Vec::new(),
                 schema_version: 1,
+                renamed: Vec::new(),
             })));
         }
         self.next += 1;

@@ -18,7 +18,7 @@ use super::{
         position::Position,
         table::TableId,
     },
-    columnar::{ColumnarTable, rows_per_batch, sliced_size},
+    columnar::{ColumnarTables, rows_per_batch, sliced_size},
     identity::{Fingerprint, hash_of_paths, unreadable},
     lines::Compression,
     paths::STDIN,
@@ -42,8 +42,7 @@ struct ArrowPosition {
 pub(crate) struct ArrowSource {
     options: FileOptions,
     files: Vec<String>,
-    table: ColumnarTable,
-    announced: bool,
+    table: ColumnarTables,
     current: usize,
     open: Option<OpenFile>,
     stats: SourceStats,
@@ -98,15 +97,14 @@ impl ArrowSource {
             .help("delete the checkpoint and feed everything again, or read from files"));
         }
         let reader = open_reader(&first)?;
-        let columnar = ColumnarTable::new(path, &reader.schema(), &options)?;
+        let mut columnar = ColumnarTables::new(path, &reader.schema(), &options)?;
         for file in files.iter().skip(1) {
-            columnar.projection(&open_reader(file)?.schema(), file, &first)?;
+            columnar.add(&open_reader(file)?.schema(), file, &first, &options)?;
         }
         let mut source = Self {
             options,
             files,
             table: columnar,
-            announced: false,
             current: 0,
             open: None,
             stats: SourceStats::default(),
@@ -164,14 +162,14 @@ impl ArrowSource {
 
     fn adopt_reader(&mut self, reader: Reader) -> Result<(), SourceError> {
         let path = self.files.get(self.current).cloned().unwrap_or_default();
-        let first = self.files.first().map(String::as_str).unwrap_or_default();
         let fingerprint = if path == STDIN {
             None
         } else {
             self.stats.bytes_read += std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
             Some(Fingerprint::of(&path).map_err(|error| unreadable(&path, &error))?)
         };
-        let projection = self.table.projection(&reader.schema(), &path, first)?;
+        let table = self.table.of_file(self.current);
+        let projection = table.map_or_else(Vec::new, |table| table.projection(&reader.schema()));
         self.open = Some(OpenFile {
             reader,
             name: Arc::from(if path == STDIN {
@@ -238,13 +236,13 @@ impl OpenFile {
 
 impl Source for ArrowSource {
     fn next(&mut self) -> Result<Option<SourceEvent>, SourceError> {
-        if !std::mem::replace(&mut self.announced, true) {
-            return Ok(Some(SourceEvent::Table(self.table.table.clone())));
-        }
         loop {
             let Some(open) = self.open.as_mut() else {
                 return Ok(None);
             };
+            if let Some(table) = self.table.announce(self.current) {
+                return Ok(Some(SourceEvent::Table(table)));
+            }
             let Some(batch) = open.next(&self.options)? else {
                 if open.row_in_file == 0 {
                     let warning = format!("{} holds no rows", open.name);
@@ -257,14 +255,18 @@ impl Source for ArrowSource {
             };
             let first_row = open.row_in_file;
             let rows = batch.num_rows() as u64;
-            let batch = self
-                .table
-                .adopt(&batch, &open.projection, &open.name, first_row)?;
+            let Some(table) = self.table.of_file(self.current) else {
+                return Ok(None);
+            };
+            let batch = table.adopt(&batch, &open.projection, &open.name, first_row)?;
             open.row_in_file += rows;
             let name = Arc::clone(&open.name);
             self.stats.rows += rows;
             let position = self.position()?;
-            let batch = self.table.source_batch(batch, &name, first_row, position);
+            let Some(table) = self.table.of_file(self.current) else {
+                return Ok(None);
+            };
+            let batch = table.source_batch(batch, &name, first_row, position);
             return Ok(Some(SourceEvent::Batch(batch)));
         }
     }

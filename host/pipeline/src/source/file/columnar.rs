@@ -16,6 +16,7 @@ use super::{
     table_buffer::check_columns,
 };
 use crate::definition::FileOptions;
+use crate::evolution::{TableShape, common_shape};
 use crate::source::TableId;
 
 /// The table of a columnar source, and how the columns of a file become its own.
@@ -103,57 +104,70 @@ impl ColumnarTable {
                 primary_key,
                 partition_by,
                 schema_version: 1,
+                renamed: Vec::new(),
             },
             required,
         })
     }
 
-    /// The same columns, in any order, as the first file's: where they are in another file.
-    pub(crate) fn projection(
+    /// The table with what another file adds: columns behind the others, and wider types. `None`
+    /// when it adds nothing.
+    fn widened(
         &self,
         schema: &Schema,
         file: &str,
         first: &str,
-    ) -> Result<Vec<usize>, SourceError> {
-        let mut projection = Vec::new();
-        for wanted in self.table.schema.fields() {
-            let differs = |how: String| {
-                SourceError::new(
-                    SourceErrorKind::Data,
-                    format!("`{file}` and `{first}` have different columns: {how}"),
-                )
-                .help("read files of different schemas by separate pipelines")
+        options: &FileOptions,
+    ) -> Result<Option<Self>, SourceError> {
+        let theirs = Self::new(self.table.path.clone(), schema, options)?;
+        let (ours, theirs) = (TableShape::of(&self.table), TableShape::of(&theirs.table));
+        let common = common_shape(&ours, [&theirs])
+            .map_err(|error| differ(file, first, &error.to_string()))?;
+        for field in common.schema.fields() {
+            let (Some(our), their) = (ours.column(field.name()), theirs.column(field.name()))
+            else {
+                continue;
             };
-            let Some((index, found)) = schema.column_with_name(wanted.name()) else {
-                return Err(differs(format!(
-                    "`{}` is missing in the former",
-                    wanted.name()
-                )));
+            let Some(their) = their else {
+                let how = format!("`{}` is missing in the former", field.name());
+                return Err(differ(file, first, &how));
             };
-            let data_type = plain_type(found.data_type()).map_err(&differs)?;
-            if data_type != *wanted.data_type() {
-                return Err(differs(format!(
-                    "`{}` is {data_type} in the former and {} in the latter",
-                    wanted.name(),
-                    wanted.data_type()
-                )));
+            let is_text = |field: &FieldRef| *field.data_type() == DataType::Utf8;
+            let clock = |field: &FieldRef| match field.data_type() {
+                DataType::Timestamp(_, zone) => Some(zone.is_some()),
+                _ => None,
+            };
+            // Numbers of the one are no texts because the other has texts, and wall clocks no instants.
+            if (is_text(field) && !(is_text(our) && is_text(their))) || clock(our) != clock(their) {
+                let (our, their) = (our.data_type(), their.data_type());
+                let how = format!(
+                    "`{}` is {their} in the former and {our} in the latter",
+                    field.name()
+                );
+                return Err(differ(file, first, &how));
             }
-            projection.push(index);
         }
-        if schema.fields().len() > projection.len() {
-            let extra = schema
-                .fields()
-                .iter()
-                .find(|field| self.table.schema.column_with_name(field.name()).is_none())
-                .map(|field| field.name().as_str())
-                .unwrap_or_default();
-            return Err(SourceError::new(
-                SourceErrorKind::Data,
-                format!("`{file}` and `{first}` have different columns: `{extra}` is missing in the latter"),
-            )
-            .help("read files of different schemas by separate pipelines"));
+        if common.schema.fields() == ours.schema.fields() {
+            return Ok(None);
         }
-        Ok(projection)
+        let mut wide = self.clone();
+        let fields = common.schema.fields().iter().enumerate();
+        wide.required = fields
+            .filter(|(_, field)| !field.is_nullable())
+            .map(|(index, _)| index)
+            .collect();
+        wide.table.schema = common.schema;
+        wide.table.schema_version += 1;
+        Ok(Some(wide))
+    }
+
+    /// Where the table's columns are in a file that it was widened for.
+    pub(crate) fn projection(&self, schema: &Schema) -> Vec<usize> {
+        let names = self.table.schema.fields().iter();
+        names
+            .filter_map(|field| schema.column_with_name(field.name()))
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// The rows of a file as rows of the table.
@@ -220,6 +234,65 @@ impl ColumnarTable {
             origin,
         }
     }
+}
+
+/// The table of a source of several files: each file may add columns and widen types.
+#[derive(Debug)]
+pub(crate) struct ColumnarTables {
+    /// By file.
+    tables: Vec<ColumnarTable>,
+    announced: Option<u32>,
+}
+
+impl ColumnarTables {
+    /// `schema` is that of the first file.
+    pub(crate) fn new(
+        path: TableId,
+        schema: &Schema,
+        options: &FileOptions,
+    ) -> Result<Self, SourceError> {
+        Ok(Self {
+            tables: vec![ColumnarTable::new(path, schema, options)?],
+            announced: None,
+        })
+    }
+
+    /// Takes note of the next file.
+    pub(crate) fn add(
+        &mut self,
+        schema: &Schema,
+        file: &str,
+        first: &str,
+        options: &FileOptions,
+    ) -> Result<(), SourceError> {
+        let Some(before) = self.tables.last() else {
+            return Ok(());
+        };
+        let next = before.widened(schema, file, first, options)?;
+        let next = next.unwrap_or_else(|| before.clone());
+        self.tables.push(next);
+        Ok(())
+    }
+
+    /// The table as the rows of a file are to be.
+    pub(crate) fn of_file(&self, index: usize) -> Option<&ColumnarTable> {
+        self.tables.get(index).or(self.tables.last())
+    }
+
+    /// The table of a file, unless its version was announced before.
+    pub(crate) fn announce(&mut self, index: usize) -> Option<SourceTable> {
+        let table = self.of_file(index)?.table.clone();
+        let version = Some(table.schema_version);
+        (std::mem::replace(&mut self.announced, version) != version).then_some(table)
+    }
+}
+
+fn differ(file: &str, first: &str, how: &str) -> SourceError {
+    SourceError::new(
+        SourceErrorKind::Data,
+        format!("`{file}` and `{first}` have different columns: {how}"),
+    )
+    .help("read files of different schemas by separate pipelines")
 }
 
 /// Rows that make a batch of about `bytes`, given the size of all.

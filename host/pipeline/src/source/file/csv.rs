@@ -11,9 +11,9 @@ use super::{
         table::TableId,
     },
     infer::Inference,
-    json::{known_columns, plain_specs},
+    json::{known_columns, plain_specs, with_known},
     lines::{LineReader, Record},
-    row::{located, row_error, unknown_column},
+    row::{Unknown, located, row_error, unknown_column},
     table_buffer::TableBuffer,
     tables::Tables,
     text::{Decoded, Decoder},
@@ -163,7 +163,15 @@ impl Decoder for CsvDecoder {
         };
         let targets = match self.targets.take() {
             Some(targets) => targets,
-            None => self.find_targets(table, record, file)?,
+            None => {
+                let is_new = |name: &String| table.column(name, 0).is_none();
+                if Unknown::of(&self.table, &self.options) == Unknown::Infer
+                    && self.header.iter().any(is_new)
+                {
+                    return Ok(Decoded::NeedsColumns(self.table.clone()));
+                }
+                self.find_targets(table, record, file)?
+            }
         };
         let fields = fields(record, file, &self.options.csv)?;
         if fields.len() != targets.len() {
@@ -221,6 +229,7 @@ impl Decoder for CsvDecoder {
             }
         }
         let specs = plain_specs(inference.columns(), &self.options, false);
+        let specs = with_known(table, specs, tables);
         tables.define(table, specs, &[], &self.options)?;
         Ok(())
     }

@@ -15,12 +15,12 @@ use super::{
     column::Wire,
     infer::{Conflict, Inference},
     lines::{LineReader, Record},
-    row::{json_error, located, offset_in, row_error, set_from_object},
+    row::{Row, Unknown, json_error, located, offset_in, row_error, set_from_object},
     table_buffer::ColumnSpec,
     tables::Tables,
     text::{Decoded, Decoder},
 };
-use crate::definition::{DecimalStrings, FileOptions, UnknownColumns};
+use crate::definition::{DecimalStrings, FileOptions};
 
 /// Decoder of `format: json`.
 pub(crate) struct JsonDecoder {
@@ -58,8 +58,10 @@ impl Decoder for JsonDecoder {
             return Ok(Decoded::Done);
         };
         table.begin_row();
-        let ignore = self.options.unknown_columns == UnknownColumns::Ignore;
-        set_from_object(table, text, ignore, record, file)?;
+        let unknown = Unknown::of(&self.table, &self.options);
+        if set_from_object(table, text, unknown, record, file)? == Row::HasNewColumns {
+            return Ok(Decoded::NeedsColumns(self.table.clone()));
+        }
         table
             .end_row(Operation::Insert, file, record.line)
             .map_err(|fault| row_error(fault, None, record, file, table))?;
@@ -81,9 +83,28 @@ impl Decoder for JsonDecoder {
             }
         }
         let specs = plain_specs(inference.columns(), &self.options, false);
+        let specs = with_known(table, specs, tables);
         tables.define(table, specs, &[], &self.options)?;
         Ok(())
     }
+}
+
+/// The columns a table has, as they are, and behind them those it has not yet.
+pub(crate) fn with_known(
+    table: &TableId,
+    inferred: Vec<ColumnSpec>,
+    tables: &Tables,
+) -> Vec<ColumnSpec> {
+    let buffer = tables
+        .find(table)
+        .and_then(|index| tables.buffers.get(index));
+    let mut specs = buffer.map_or_else(Vec::new, |buffer| buffer.specs().to_vec());
+    for spec in inferred {
+        if specs.iter().all(|known| known.name != spec.name) {
+            specs.push(spec);
+        }
+    }
+    specs
 }
 
 /// The columns of a table that need no inference: declared, or found by the run before.

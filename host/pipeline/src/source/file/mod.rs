@@ -19,7 +19,7 @@ mod lines;
 mod parquet;
 mod paths;
 mod row;
-mod scalar;
+pub(crate) mod scalar;
 mod table_buffer;
 mod tables;
 mod text;

@@ -16,7 +16,7 @@ use super::{
         position::Position,
         table::TableId,
     },
-    columnar::{ColumnarTable, rows_per_batch, sliced_size},
+    columnar::{ColumnarTables, rows_per_batch, sliced_size},
     identity::{Fingerprint, hash_of_paths, unreadable},
     lines::Compression,
     text::foreign_position,
@@ -39,8 +39,7 @@ struct ParquetPosition {
 pub(crate) struct ParquetSource {
     options: FileOptions,
     files: Vec<String>,
-    table: ColumnarTable,
-    announced: bool,
+    table: ColumnarTables,
     current: usize,
     open: Option<OpenFile>,
     stats: SourceStats,
@@ -71,17 +70,16 @@ impl ParquetSource {
         let path = table.ok_or_else(super::no_table_name)?;
         let first = files.first().cloned().unwrap_or_default();
         let (_, metadata) = open_file(&first)?;
-        let columnar = ColumnarTable::new(path, metadata.schema(), &options)?;
+        let mut columnar = ColumnarTables::new(path, metadata.schema(), &options)?;
         // Files that do not fit should be found now rather than hours from now.
         for file in files.iter().skip(1) {
             let (_, metadata) = open_file(file)?;
-            columnar.projection(metadata.schema(), file, &first)?;
+            columnar.add(metadata.schema(), file, &first, &options)?;
         }
         let mut source = Self {
             options,
             files,
             table: columnar,
-            announced: false,
             current: 0,
             open: None,
             stats: SourceStats::default(),
@@ -126,8 +124,8 @@ impl ParquetSource {
         };
         let fingerprint = Fingerprint::of(path).map_err(|error| unreadable(path, &error))?;
         let (file, metadata) = open_file(path)?;
-        let first = self.files.first().map(String::as_str).unwrap_or_default();
-        let projection = self.table.projection(metadata.schema(), path, first)?;
+        let table = self.table.of_file(self.current);
+        let projection = table.map_or_else(Vec::new, |table| table.projection(metadata.schema()));
         if metadata.metadata().file_metadata().num_rows() == 0 {
             let warning = format!("{path} holds no rows");
             tracing::warn!("{warning}");
@@ -221,13 +219,13 @@ impl OpenFile {
 
 impl Source for ParquetSource {
     fn next(&mut self) -> Result<Option<SourceEvent>, SourceError> {
-        if !std::mem::replace(&mut self.announced, true) {
-            return Ok(Some(SourceEvent::Table(self.table.table.clone())));
-        }
         loop {
             let Some(open) = self.open.as_mut() else {
                 return Ok(None);
             };
+            if let Some(table) = self.table.announce(self.current) {
+                return Ok(Some(SourceEvent::Table(table)));
+            }
             let Some(batch) = open.next(&self.options)? else {
                 self.current += 1;
                 self.open_current()?;
@@ -235,15 +233,19 @@ impl Source for ParquetSource {
             };
             let first_row = open.row_in_file;
             let rows = batch.num_rows();
-            let batch = self
-                .table
-                .adopt(&batch, &open.projection, &open.name, first_row)?;
+            let Some(table) = self.table.of_file(self.current) else {
+                return Ok(None);
+            };
+            let batch = table.adopt(&batch, &open.projection, &open.name, first_row)?;
             open.row += rows;
             open.row_in_file += rows as u64;
             let name = Arc::clone(&open.name);
             self.stats.rows += rows as u64;
             let position = self.position()?;
-            let batch = self.table.source_batch(batch, &name, first_row, position);
+            let Some(table) = self.table.of_file(self.current) else {
+                return Ok(None);
+            };
+            let batch = table.source_batch(batch, &name, first_row, position);
             return Ok(Some(SourceEvent::Batch(batch)));
         }
     }

@@ -6,11 +6,15 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
-    super::error::{SourceError, SourceErrorKind},
+    super::{
+        error::{SourceError, SourceErrorKind},
+        table::TableId,
+    },
     lines::Record,
     scalar::shorten,
     table_buffer::{RowFault, TableBuffer},
 };
+use crate::definition::{FileOptions, UnknownColumns};
 
 /// Sets the columns of `table`'s current row from a JSON object.
 ///
@@ -18,31 +22,69 @@ use super::{
 pub(crate) fn set_from_object(
     table: &mut TableBuffer,
     object: &str,
-    ignore_unknown: bool,
+    unknown: Unknown,
     record: &Record,
     file: &Arc<str>,
-) -> Result<(), SourceError> {
+) -> Result<Row, SourceError> {
     let mut fault = None;
+    let mut incomplete = false;
     let seed = RowSeed {
         table: &mut *table,
-        ignore_unknown,
+        unknown,
         fault: &mut fault,
+        incomplete: &mut incomplete,
     };
     let mut deserializer = serde_json::Deserializer::from_str(object);
     let result = seed.deserialize(&mut deserializer);
+    if incomplete && fault.is_none() && result.is_ok() {
+        table.abandon_row();
+        return Ok(Row::HasNewColumns);
+    }
     match (fault, result) {
         (Some((raw, fault)), _) => {
             let offset = raw.map_or(0, |raw| offset_in(&record.text, raw));
             Err(row_error(fault, Some(offset), record, file, table))
         }
         (None, Err(error)) => Err(json_error(&error, object, record, file)),
-        (None, Ok(())) => Ok(()),
+        (None, Ok(())) => Ok(Row::Set),
     }
+}
+
+/// What to do with members that no column has the name of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// The schema was declared: it is a fault.
+    Refuse,
+    /// Leave them out.
+    Ignore,
+    /// The schema was inferred: it must be again.
+    Infer,
+}
+
+impl Unknown {
+    /// What the options have for a table.
+    pub(crate) fn of(table: &TableId, options: &FileOptions) -> Self {
+        match options.unknown_columns {
+            UnknownColumns::Ignore => Self::Ignore,
+            UnknownColumns::Error if options.schema.get(table).is_some() => Self::Refuse,
+            UnknownColumns::Error => Self::Infer,
+        }
+    }
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Row {
+    /// Its columns are set.
+    Set,
+    /// It has columns that the table does not have, and was given up.
+    HasNewColumns,
 }
 
 struct RowSeed<'t, 'f, 'de> {
     table: &'t mut TableBuffer,
-    ignore_unknown: bool,
+    unknown: Unknown,
+    incomplete: &'f mut bool,
     fault: &'f mut Option<(Option<&'de str>, RowFault)>,
 }
 
@@ -78,8 +120,14 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_, 'de> {
                     hint = index + 1;
                     self.table.set_json(index, raw.get())
                 }
-                Err(_) if self.ignore_unknown => Ok(()),
-                Err(name) => Err(unknown_column(&name, self.table)),
+                Err(name) => match self.unknown {
+                    Unknown::Ignore => Ok(()),
+                    Unknown::Infer => {
+                        *self.incomplete = true;
+                        Ok(())
+                    }
+                    Unknown::Refuse => Err(unknown_column(&name, self.table)),
+                },
             };
             if let Err(fault) = result {
                 *self.fault = Some((Some(raw.get()), fault));

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::definition::{FileOptions, PerTable, nearest};
 
+/// Key of Arrow metadata that carries a comment.
+const COMMENT_METADATA_KEY: &str = "comment";
+
 /// A column to be.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ColumnSpec {
@@ -49,6 +52,8 @@ pub(crate) struct TableBuffer {
     row: u64,
     operations: Vec<Operation>,
     origin: Option<Origin>,
+    /// The columns hold a row that was given up, behind the others.
+    abandoned: bool,
     pub(crate) bytes: usize,
 }
 
@@ -122,6 +127,7 @@ impl TableBuffer {
                 primary_key,
                 partition_by,
                 schema_version: version,
+                renamed: Vec::new(),
             },
             specs,
             announced: false,
@@ -131,6 +137,7 @@ impl TableBuffer {
             row: 0,
             operations: Vec::new(),
             origin: None,
+            abandoned: false,
             bytes: 0,
         })
     }
@@ -261,9 +268,57 @@ impl TableBuffer {
         Ok(())
     }
 
+    /// Gives up the row that was begun. No other may be begun before the rows are taken.
+    pub(crate) fn abandon_row(&mut self) {
+        for (column, set_in) in self.columns.iter_mut().zip(&self.set_in) {
+            if *set_in != self.row {
+                // The row is cut off, so it matters to nobody that it has no value.
+                let _ = column.append_filler();
+            }
+        }
+        self.abandoned = true;
+    }
+
+    /// Gives up the last rows, of the event whose next row was given up.
+    pub(crate) fn abandon_rows(&mut self, rows: usize) {
+        let left = self.operations.len().saturating_sub(rows);
+        self.operations.truncate(left);
+    }
+
     /// The table's announcement, once.
     pub(crate) fn announce(&mut self) -> Option<SourceTable> {
         (!std::mem::replace(&mut self.announced, true)).then(|| self.table.clone())
+    }
+
+    /// Announces the table once more, as the next version.
+    pub(crate) fn announce_again(&mut self) {
+        if std::mem::replace(&mut self.announced, false) {
+            self.table.schema_version += 1;
+            self.table.renamed.clear();
+        }
+    }
+
+    /// Renames that have not been announced.
+    pub(crate) fn pending_renames(&self) -> &[(String, String)] {
+        if self.announced {
+            &[]
+        } else {
+            &self.table.renamed
+        }
+    }
+
+    /// The table's comment.
+    pub(crate) fn comment(&self) -> Option<&str> {
+        let metadata = self.table.schema.metadata();
+        metadata.get(COMMENT_METADATA_KEY).map(String::as_str)
+    }
+
+    pub(crate) fn set_comment(&mut self, comment: Option<String>) {
+        let mut metadata = self.table.schema.metadata().clone();
+        metadata.remove(COMMENT_METADATA_KEY);
+        metadata.extend(comment.map(|text| (COMMENT_METADATA_KEY.to_owned(), text)));
+        let fields = self.table.schema.fields().clone();
+        self.table.schema = Arc::new(Schema::new_with_metadata(fields, metadata));
     }
 
     /// Takes the pending rows.
@@ -281,6 +336,12 @@ impl TableBuffer {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| self.internal(&error))?;
         let operations = std::mem::take(&mut self.operations);
+        let arrays = if std::mem::take(&mut self.abandoned) {
+            let whole = |array: &ArrayRef| array.slice(0, operations.len().min(array.len()));
+            arrays.iter().map(whole).collect()
+        } else {
+            arrays
+        };
         self.bytes = 0;
         let batch = with_operations(&self.table.schema, arrays, &operations)
             .map_err(|error| self.internal(&error))?;

@@ -28,6 +28,30 @@ pub(crate) struct Remembered {
     columns: Vec<(String, String)>,
     #[serde(default)]
     key: Vec<String>,
+    /// Renames that no row has followed yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    renamed: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+}
+
+/// What a DDL record says of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Alteration {
+    /// Pairs of old and new name.
+    pub(crate) renamed: Vec<(String, String)>,
+    /// Names of all columns it has now.
+    pub(crate) columns: Option<Vec<String>>,
+    /// The comment it has now; the outer `None` = that is not told.
+    pub(crate) comment: Option<Option<String>>,
+}
+
+impl Alteration {
+    /// The renames of columns that the table has.
+    fn renames(&self, has: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        let pairs = self.renamed.iter();
+        pairs.filter(|(from, _)| has(from)).cloned().collect()
+    }
 }
 
 impl Tables {
@@ -62,14 +86,15 @@ impl Tables {
         options: &FileOptions,
     ) -> Result<usize, SourceError> {
         if let Some(index) = self.find(path) {
-            let (id, version) = match self.buffers.get(index) {
-                Some(buffer) => (buffer.table.id, buffer.table.schema_version + 1),
-                None => return Ok(index),
+            let Some(buffer) = self.buffers.get_mut(index) else {
+                return Ok(index);
             };
-            let next = TableBuffer::new(id, path.clone(), version, specs, key_of_input, options)?;
-            if let Some(buffer) = self.buffers.get_mut(index) {
-                *buffer = next;
-            }
+            let (id, version) = (buffer.table.id, buffer.table.schema_version + 1);
+            let mut next =
+                TableBuffer::new(id, path.clone(), version, specs, key_of_input, options)?;
+            next.table.renamed = buffer.pending_renames().to_vec();
+            next.set_comment(buffer.comment().map(str::to_owned));
+            *buffer = next;
             return Ok(index);
         }
         let index = self.buffers.len();
@@ -80,10 +105,86 @@ impl Tables {
             let now = remember(&buffer);
             let same = before.columns == now.columns && before.key == now.key;
             buffer.table.schema_version = before.version + u32::from(!same);
+            buffer.table.renamed = before.renamed;
+            buffer.set_comment(before.comment);
         }
         self.by_path.insert(path.clone(), index);
         self.buffers.push(buffer);
         Ok(index)
+    }
+
+    /// Takes note that columns of a table have other names, or that others are gone. Rows pending
+    /// for it must have been taken.
+    pub(crate) fn alter(
+        &mut self,
+        path: &TableId,
+        alteration: &Alteration,
+        options: &FileOptions,
+    ) -> Result<(), SourceError> {
+        let Some(buffer) = self.find(path).and_then(|index| self.buffers.get(index)) else {
+            self.alter_remembered(path, alteration);
+            return Ok(());
+        };
+        let mut specs = buffer.specs().to_vec();
+        let mut key = buffer.table.primary_key.clone();
+        let has = |name: &str| buffer.specs().iter().any(|spec| spec.name == name);
+        let renamed = alteration.renames(has);
+        for (name, spec) in specs.iter_mut().map(|spec| (spec.name.clone(), spec)) {
+            if let Some((_, to)) = renamed.iter().find(|(from, _)| *from == name) {
+                spec.name.clone_from(to);
+            }
+        }
+        for name in &mut key {
+            if let Some((_, to)) = renamed.iter().find(|(from, _)| from == name) {
+                name.clone_from(to);
+            }
+        }
+        if let Some(columns) = &alteration.columns {
+            specs.retain(|spec| columns.contains(&spec.name));
+        }
+        let comment = alteration.comment.clone();
+        if specs != buffer.specs() && !specs.is_empty() {
+            self.define(path, specs, &key, options)?;
+        }
+        if let Some(buffer) = self
+            .find(path)
+            .and_then(|index| self.buffers.get_mut(index))
+        {
+            buffer.table.renamed.extend(renamed);
+            if let Some(comment) = comment
+                && buffer.comment() != comment.as_deref()
+            {
+                buffer.set_comment(comment);
+                buffer.announce_again();
+            }
+        }
+        Ok(())
+    }
+
+    fn alter_remembered(&mut self, path: &TableId, alteration: &Alteration) {
+        let Some(table) = self.remembered.iter_mut().find(|table| table.path == *path) else {
+            return;
+        };
+        let columns = table.columns.clone();
+        let renamed = alteration.renames(|name| columns.iter().any(|(column, _)| column == name));
+        for name in table
+            .columns
+            .iter_mut()
+            .map(|(name, _)| name)
+            .chain(&mut table.key)
+        {
+            if let Some((_, to)) = renamed.iter().find(|(from, _)| from == name) {
+                name.clone_from(to);
+            }
+        }
+        if let Some(kept) = &alteration.columns {
+            table.columns.retain(|(name, _)| kept.contains(name));
+        }
+        table.version += 1;
+        table.renamed.extend(renamed);
+        if let Some(comment) = &alteration.comment {
+            table.comment.clone_from(comment);
+        }
     }
 
     /// What a position must remember.
@@ -106,5 +207,7 @@ fn remember(buffer: &TableBuffer) -> Remembered {
             .map(|spec| (spec.name.clone(), spec.ty.to_string()))
             .collect(),
         key: buffer.table.primary_key.clone(),
+        renamed: buffer.pending_renames().to_vec(),
+        comment: buffer.comment().map(str::to_owned),
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        Source, SourceEvent, SourceStats,
+        Removal, Source, SourceEvent, SourceStats,
         error::{SourceError, SourceErrorKind},
         position::Position,
         table::TableId,
@@ -69,6 +69,20 @@ pub(crate) enum Decoded {
     CutFirst,
     /// Nothing yet: the table has no schema. Infer it, then decode again.
     NeedsSchema(TableId),
+    /// Nothing yet: the record has columns that the table's inferred schema does not have. Hand
+    /// out pending rows, infer again, then decode again.
+    NeedsColumns(TableId),
+    /// The table was truncated or dropped; no rows are pending.
+    Removed(Removed, TableId),
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// All rows of a table.
+    Rows,
+    /// A table.
+    Table,
 }
 
 /// A position in text files.
@@ -255,6 +269,26 @@ impl<D: Decoder> TextSource<D> {
                     self.decoder
                         .infer(&table, &self.queue, &file, &mut self.tables)?;
                 }
+                Decoded::NeedsColumns(table) => {
+                    self.queue.push_front(record);
+                    self.cut()?;
+                    self.read_ahead()?;
+                    self.decoder
+                        .infer(&table, &self.queue, &file, &mut self.tables)?;
+                }
+                Decoded::Removed(what, table) => {
+                    if let Some(open) = self.reader.as_mut() {
+                        open.decoded = record.end;
+                        open.records += 1;
+                    }
+                    let position = self.position()?;
+                    let removal = Removal { table, position };
+                    self.events.push_back(match what {
+                        Removed::Rows => SourceEvent::Truncate(removal),
+                        Removed::Table => SourceEvent::Drop(removal),
+                    });
+                    return Ok(());
+                }
             }
         }
     }
@@ -326,12 +360,17 @@ impl<D: Decoder> TextSource<D> {
             .buffers
             .iter()
             .rposition(|buffer| buffer.rows() > 0);
+        // Tables come before all rows: a table that changed changes at a cut.
+        for buffer in &mut self.tables.buffers {
+            if buffer.rows() > 0
+                && let Some(table) = buffer.announce()
+            {
+                self.events.push_back(SourceEvent::Table(table));
+            }
+        }
         for (index, buffer) in self.tables.buffers.iter_mut().enumerate() {
             if buffer.rows() == 0 {
                 continue;
-            }
-            if let Some(table) = buffer.announce() {
-                self.events.push_back(SourceEvent::Table(table));
             }
             let position = (Some(index) == last).then(|| position.clone());
             if let Some(batch) = buffer.take_batch(position)? {

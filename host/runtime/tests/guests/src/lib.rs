@@ -120,16 +120,11 @@ impl GuestWriter for TestWriter {
         Ok(7)
     }
 
-    fn change_schema(
-        &self,
-        table: TableId,
-        change: SchemaChange,
-        next: TableDecl,
-    ) -> Result<(), SinkError> {
+    fn change_schema(&self, change: SchemaChange, next: TableDecl) -> Result<(), SinkError> {
         Err(error(
             ErrorClass::Throttled(1500),
             "report",
-            format!("{table} {change:?} {}", next.schema_version),
+            format!("{change:?} {}", next.schema_version),
         ))
     }
 
@@ -233,6 +228,18 @@ impl GuestWriter for TestWriter {
             table: path(),
             format: 1,
             payload,
+        }])
+    }
+
+    fn prepare_table(
+        &self,
+        table: TableId,
+        checkpoint: CheckpointId,
+    ) -> Result<Vec<Committable>, SinkError> {
+        Ok(vec![Committable {
+            table: path(),
+            format: table,
+            payload: checkpoint.to_le_bytes().to_vec(),
         }])
     }
 

@@ -11,6 +11,7 @@ use super::super::{
     lines::Record,
     row::json_error,
 };
+use super::ddl::{TableChange, read_changes};
 
 /// A change event and what came with it.
 pub(super) struct Message<'a> {
@@ -139,6 +140,19 @@ impl Message<'_> {
     }
 }
 
+impl<'a> Message<'a> {
+    /// Text of the key's schema, in an envelope.
+    pub(super) fn key_schema(&self) -> Option<&'a str> {
+        #[derive(Deserialize)]
+        struct KeyLayer<'a> {
+            #[serde(borrow)]
+            schema: Option<&'a RawValue>,
+        }
+        let layer: KeyLayer<'a> = serde_json::from_str(self.key?).ok()?;
+        layer.schema.map(RawValue::get)
+    }
+}
+
 impl Event<'_> {
     pub(super) fn before(&self) -> Option<&str> {
         self.before.map(RawValue::get)
@@ -170,6 +184,12 @@ impl Event<'_> {
                 table,
             },
         })
+    }
+
+    /// What a record of the schema-change topic says of tables.
+    pub(super) fn table_changes(&self) -> Option<Vec<TableChange>> {
+        let ddl = self.ddl.map_or("", RawValue::get);
+        read_changes(self.table_changes?.get(), ddl)
     }
 
     /// Whether it is a DDL record, a transaction marker or a heartbeat.

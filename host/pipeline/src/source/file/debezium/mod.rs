@@ -2,9 +2,14 @@
 //!
 //! `c` and `r` are inserts, `u` an update (with the row before, if the event has one), `d` a
 //! delete. Lines may also be `{"key": …, "value": …}`; the key's fields then are the primary key
-//! of tables that `primary-key` does not name. Tombstones, heartbeats, transaction markers and DDL
-//! records are left out and counted.
+//! of tables that `primary-key` does not name. Tombstones, heartbeats and transaction markers are
+//! left out and counted.
+//!
+//! Schemas change with the envelope's schema, with fields of plain objects that have not been seen,
+//! and with records of the schema-change topic (`ddl` and `tableChanges`), of which renames, drops
+//! and comments are taken; what else they tell comes with the next row. `t` is a truncate.
 
+mod ddl;
 mod message;
 mod schema;
 
@@ -13,6 +18,7 @@ use std::{
     sync::Arc,
 };
 
+use ddl::{ChangeKind, TableChange};
 use message::{Event, Message, parse};
 use schema::row_columns;
 
@@ -24,12 +30,12 @@ use super::{
         table::TableId,
     },
     infer::Inference,
-    json::{known_columns, plain_specs, see_object},
+    json::{known_columns, plain_specs, see_object, with_known},
     lines::{LineReader, Record},
-    row::{located, offset_in, row_error, set_from_object},
+    row::{Row, Unknown, located, offset_in, row_error, set_from_object},
     table_buffer::ColumnSpec,
     tables::Tables,
-    text::{Decoded, Decoder},
+    text::{Decoded, Decoder, Removed},
 };
 use crate::definition::{FileOptions, OnTruncate, UnknownColumns};
 
@@ -43,6 +49,8 @@ pub(crate) struct DebeziumDecoder {
     schemas: HashMap<Box<str>, Arc<Vec<ColumnSpec>>>,
     /// The columns each table was last defined by.
     defined_by: HashMap<TableId, Arc<Vec<ColumnSpec>>>,
+    /// Texts of the schemas of each table's key.
+    key_schemas: HashMap<TableId, Box<str>>,
 }
 
 impl DebeziumDecoder {
@@ -51,6 +59,7 @@ impl DebeziumDecoder {
             options,
             schemas: HashMap::new(),
             defined_by: HashMap::new(),
+            key_schemas: HashMap::new(),
         }
     }
 
@@ -160,8 +169,14 @@ impl DebeziumDecoder {
             let key = message.key_columns();
             return tables.define(table, specs, &key, &self.options).map(Ok);
         };
+        let key_schema = message.key_schema();
+        let key_changed = key_schema.is_some_and(|schema| {
+            let known = self.key_schemas.get(table);
+            known.is_some_and(|known| **known != *schema)
+        });
         let columns = self.columns_by_schema(schema, record, file)?;
         if let (Some(index), Some(before)) = (known, self.defined_by.get(table))
+            && !key_changed
             && (Arc::ptr_eq(before, &columns) || **before == *columns)
         {
             return Ok(Ok(index));
@@ -171,9 +186,68 @@ impl DebeziumDecoder {
         }
         let specs = self.with_declared_types(table, &columns)?;
         self.defined_by.insert(table.clone(), columns);
+        if let Some(schema) = key_schema {
+            self.key_schemas.insert(table.clone(), schema.into());
+        }
         tables
             .define(table, specs, &message.key_columns(), &self.options)
             .map(Ok)
+    }
+}
+
+impl DebeziumDecoder {
+    /// Takes note of a record of the schema-change topic.
+    fn table_changed(
+        &self,
+        changes: &[TableChange],
+        record: &Record,
+        file: &Arc<str>,
+        tables: &mut Tables,
+        stats: &mut SourceStats,
+    ) -> Result<Decoded, SourceError> {
+        let concerns = |change: &&TableChange| {
+            let chosen = self.options.table.as_ref();
+            chosen.is_none_or(|chosen| chosen.agrees_with(&change.table))
+        };
+        let changes: Vec<&TableChange> = changes.iter().filter(concerns).collect();
+        let change = match changes.as_slice() {
+            [] => {
+                stats.other_events += 1;
+                return Ok(Decoded::Done);
+            }
+            [change] => change,
+            _ => {
+                return Err(SourceError::new(
+                    SourceErrorKind::Data,
+                    "the DDL record changes several tables",
+                )
+                .at(format!("{file}:{}", record.line))
+                .help("write one record for each table"));
+            }
+        };
+        match &change.kind {
+            ChangeKind::Drop => Ok(removed(Removed::Table, change.table.clone(), tables)),
+            ChangeKind::Alter(alteration) => {
+                if tables.buffers.iter().any(|buffer| buffer.rows() > 0) {
+                    return Ok(Decoded::CutFirst);
+                }
+                tables.alter(&change.table, alteration, &self.options)?;
+                Ok(Decoded::Done)
+            }
+            ChangeKind::Create => {
+                stats.other_events += 1;
+                Ok(Decoded::Done)
+            }
+        }
+    }
+}
+
+/// Pending rows first, then the removal.
+fn removed(what: Removed, table: TableId, tables: &Tables) -> Decoded {
+    if tables.buffers.iter().any(|buffer| buffer.rows() > 0) {
+        Decoded::CutFirst
+    } else {
+        Decoded::Removed(what, table)
     }
 }
 
@@ -198,6 +272,10 @@ impl Decoder for DebeziumDecoder {
         };
         let event = &message.event;
         let Some(op) = event.op.as_deref() else {
+            let changes = event.table_changes();
+            if let Some(changes) = changes {
+                return self.table_changed(&changes, record, file, tables, stats);
+            }
             if event.is_marker() {
                 stats.other_events += 1;
                 return Ok(Decoded::Done);
@@ -209,7 +287,6 @@ impl Decoder for DebeziumDecoder {
             .at(format!("{file}:{}", record.line))
             .help("plain objects, one row a line, are `format: json`"));
         };
-        let ignore = self.options.unknown_columns == UnknownColumns::Ignore;
         let rows: &[(Option<&str>, Operation)] = match op {
             "c" | "r" => &[(event.after(), Operation::Insert)],
             "u" if event.before().is_some() => &[
@@ -224,15 +301,17 @@ impl Decoder for DebeziumDecoder {
                     return Ok(Decoded::Done);
                 }
                 let table = self.table_of(event, record, file)?;
+                if self.options.on_truncate == OnTruncate::Apply {
+                    return Ok(removed(Removed::Rows, table, tables));
+                }
                 return Err(SourceError::new(
                     SourceErrorKind::Data,
-                    format!(
-                        "table {table} was truncated; truncating the sink's table is not available"
-                    ),
+                    format!("table {table} was truncated, and `on-truncate` is `error`"),
                 )
                 .at(format!("{file}:{}", record.line))
                 .help(
-                    "`on-truncate: skip` in `source` leaves such events out and keeps the rows",
+                    "`on-truncate: apply` in `source` lets schema.change.behavior decide, `skip` leaves such \
+                     events out and keeps the rows",
                 ));
             }
             // Logical decoding messages of Postgres.
@@ -261,7 +340,11 @@ impl Decoder for DebeziumDecoder {
         let Some(buffer) = tables.buffers.get_mut(index) else {
             return Ok(Decoded::Done);
         };
-        for (object, operation) in rows {
+        let unknown = match message.schema {
+            Some(_) if self.options.unknown_columns == UnknownColumns::Error => Unknown::Refuse,
+            _ => Unknown::of(&table, &self.options),
+        };
+        for (image, (object, operation)) in rows.iter().enumerate() {
             let Some(object) = object else {
                 let (what, help) = if op == "d" {
                     ("before", "let the database log the key of deleted rows")
@@ -276,7 +359,11 @@ impl Decoder for DebeziumDecoder {
                 .help(help));
             };
             buffer.begin_row();
-            set_from_object(buffer, object, ignore, record, file)?;
+            if set_from_object(buffer, object, unknown, record, file)? == Row::HasNewColumns {
+                // Both images of an update are taken, or none.
+                buffer.abandon_rows(image);
+                return Ok(Decoded::NeedsColumns(table));
+            }
             buffer
                 .end_row(*operation, file, record.line)
                 .map_err(|fault| {
@@ -316,6 +403,13 @@ impl Decoder for DebeziumDecoder {
             }
         }
         let specs = plain_specs(inference.columns(), &self.options, true);
+        let specs = with_known(table, specs, tables);
+        if let Some(index) = tables.find(table)
+            && let Some(buffer) = tables.buffers.get(index)
+            && key.is_empty()
+        {
+            key.clone_from(&buffer.table.primary_key);
+        }
         tables.define(table, specs, &key, &self.options)?;
         Ok(())
     }
