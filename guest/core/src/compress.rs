@@ -128,7 +128,7 @@ pub struct Compressor {
 #[derive(Debug)]
 enum State {
     Raw,
-    Zlib(Box<zlib::Zlib>),
+    Zlib(zlib::Zlib),
     Snappy(Box<snappy::Snappy>),
     Lz4(Box<lz4::Lz4>),
 }
@@ -139,7 +139,7 @@ impl Compressor {
     pub fn new(compression: Compression) -> Self {
         let state = match compression {
             Compression::Raw => State::Raw,
-            Compression::Zlib { level } => State::Zlib(Box::new(zlib::Zlib::new(level))),
+            Compression::Zlib { level } => State::Zlib(zlib::Zlib::new(level)),
             Compression::Snappy => State::Snappy(Box::default()),
             Compression::Lz4 => State::Lz4(Box::default()),
         };

@@ -8,14 +8,14 @@ use super::deflate::Deflate;
 /// A zlib stream; the fast level has an encoder of its own.
 #[derive(Debug)]
 pub(super) enum Zlib {
-    Fast(Fast),
+    Fast(Box<Fast>),
     Small(Small),
 }
 
 impl Zlib {
     pub(super) fn new(level: u32) -> Self {
         match level {
-            1 => Self::Fast(Fast::default()),
+            1 => Self::Fast(Box::default()),
             _ => Self::Small(Small::new(level)),
         }
     }
