@@ -126,7 +126,7 @@ impl TransformRule {
         let mut computed = HashMap::new();
         for item in self.items.iter().flat_map(|items| items.iter()) {
             if let Item::Column { name, expr } = item {
-                computed.insert(name.as_str(), expr);
+                computed.insert(name.as_str(), expr.as_ref());
             }
         }
         computed
@@ -152,7 +152,7 @@ impl TransformRule {
             if let Err(error) = binder.bind_whole(expr) {
                 problems.push(self.error(self.projection_at(), &part, &error));
             }
-            let own = matches!(expr, Expr::Identifier(column) if column.value == *name);
+            let own = matches!(expr.as_ref(), Expr::Identifier(column) if column.value == *name);
             if METADATA.contains(&name.as_str()) && !own {
                 let reason = "the name is that of a metadata column; take another one";
                 problems.push(self.error(self.projection_at(), &part, reason));

@@ -19,7 +19,7 @@ pub(super) enum Item {
     Column {
         /// Its name in the result.
         name: String,
-        expr: Expr,
+        expr: Box<Expr>,
     },
 }
 
@@ -48,7 +48,10 @@ pub(super) fn projection(text: &str) -> Result<Vec<Item>, String> {
                     return Err(format!("`{other}` needs a name: write `{other} AS name`"));
                 }
             };
-            items.push(Item::Column { name, expr });
+            items.push(Item::Column {
+                name,
+                expr: Box::new(expr),
+            });
         }
         if !parser.consume_token(&Token::Comma) {
             break;

@@ -192,7 +192,7 @@ impl TableTransform {
         } else {
             // In proportion: what is left of what was read.
             let all = batch.batch.num_rows().max(1) as u64;
-            batch.bytes / all * rows as u64
+            batch.bytes.saturating_mul(rows as u64) / all
         };
         let origin = match &kept {
             Some(kept) => batch.origin.select(kept.values()),

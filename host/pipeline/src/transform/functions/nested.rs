@@ -99,7 +99,7 @@ pub(in crate::transform) fn map(binder: &Binder<'_>, args: Vec<Bound>) -> Result
     }
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     for (index, arg) in args.into_iter().enumerate() {
-        if index % 2 == 0 {
+        if index.is_multiple_of(2) {
             keys.push(arg)
         } else {
             values.push(arg)

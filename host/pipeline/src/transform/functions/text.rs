@@ -47,7 +47,7 @@ pub(super) const FUNCTIONS: &[Definition] = &[
     Definition::new("REPEAT", 2, 2, repeat),
     Definition::new("LEFT", 2, 2, left),
     Definition::new("RIGHT", 2, 2, right),
-    Definition::new("LOCATE", 2, 3, |binder, args| position(binder, args)),
+    Definition::new("LOCATE", 2, 3, position),
     Definition::new("INSTR", 2, 2, instr),
     Definition::new("STARTSWITH", 2, 2, |binder, args| {
         edge("STARTSWITH", binder, args, <[u8]>::starts_with)
