@@ -99,6 +99,7 @@ fn read(definition: &PipelineDefinition) -> Result<Came, SourceError> {
                 );
                 came.batches.push(batch.batch);
             }
+            SourceEvent::Truncate(_) | SourceEvent::Drop(_) => {}
         }
     }
     came.stats = source.stats();
