@@ -17,6 +17,7 @@ mod quickstart;
 mod read_back;
 mod recovery;
 mod shapes;
+mod transform;
 mod unloaded;
 mod values;
 mod write_modes;

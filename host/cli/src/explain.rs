@@ -1,8 +1,11 @@
 //! `longshore explain`
 
-use longshore_pipeline::definition::{FileOptions, PerTable, SourceDefinition, SourceKind};
+use longshore_pipeline::definition::{
+    FileOptions, PerTable, PipelineDefinition, SourceDefinition, SourceKind,
+};
 use longshore_pipeline::route::Router;
 use longshore_pipeline::source::{self, Peek, Source, SourceError, SourceEvent, TableId};
+use longshore_pipeline::transform::Transforms;
 use serde::Serialize;
 use serde_json::json;
 
@@ -33,7 +36,7 @@ pub(crate) async fn explain(args: PipelineArgs) -> Result<Exit, Failure> {
     let loaded = definition::load(&args)?;
     let sink = Sink::resolve(&loaded, args.component.as_deref(), Start::Nothing).await?;
     let (tables, known) =
-        tables(&loaded.definition.source).map_err(|error| loaded.source_failure(error))?;
+        tables(&loaded.definition).map_err(|error| loaded.source_failure(error))?;
     let mut router = Router::new(
         loaded.definition.routes.clone(),
         loaded.definition.pipeline.route_mode,
@@ -51,7 +54,7 @@ pub(crate) async fn explain(args: PipelineArgs) -> Result<Exit, Failure> {
 
 /// How much is known of the input's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+pub(crate) enum Known {
     /// All of them.
     All,
     /// Those in its first part.
@@ -61,7 +64,7 @@ enum Known {
 }
 
 /// What is shown of a source table.
-struct InputTable {
+pub(crate) struct InputTable {
     id: u32,
     path: TableId,
     primary_key: Vec<String>,
@@ -69,11 +72,13 @@ struct InputTable {
 }
 
 /// The tables of the input, as far as they can be known without keeping anything from a run.
-fn tables(definition: &SourceDefinition) -> Result<(Vec<InputTable>, Known), SourceError> {
+fn tables(definition: &PipelineDefinition) -> Result<(Vec<InputTable>, Known), SourceError> {
+    let transforms = definition.transforms();
+    let definition = &definition.source;
     match source::peek(definition)? {
-        Peek::Source(source) => first_tables(source),
+        Peek::Source(source) => first_tables(transforms.wrap(source)),
         Peek::StandardInput(table) => {
-            let table = table.map(|table| defined(definition, table));
+            let table = table.map(|table| keyed_by_rule(&transforms, defined(definition, table)));
             Ok((table.into_iter().collect(), Known::Defined))
         }
     }
@@ -95,8 +100,23 @@ fn defined(definition: &SourceDefinition, path: TableId) -> InputTable {
     }
 }
 
+/// The table with the keys that a rule of `transform` gives it.
+fn keyed_by_rule(transforms: &Transforms, mut table: InputTable) -> InputTable {
+    if let Some(rule) = transforms.rule_of(&table.path) {
+        if let Some(keys) = &rule.text.primary_keys {
+            table.primary_key.clone_from(&keys.value);
+        }
+        if let Some(keys) = &rule.text.partition_keys {
+            table.partition_by.clone_from(&keys.value);
+        }
+    }
+    table
+}
+
 /// The tables in the first part of the input.
-fn first_tables(mut source: Box<dyn Source>) -> Result<(Vec<InputTable>, Known), SourceError> {
+pub(crate) fn first_tables(
+    mut source: Box<dyn Source>,
+) -> Result<(Vec<InputTable>, Known), SourceError> {
     let mut tables: Vec<InputTable> = Vec::new();
     for _ in 0..PEEKED_BATCHES {
         match source.next()? {
@@ -143,6 +163,14 @@ fn print(loaded: &Loaded, sink: &Sink, ways: &[Way], known: Known) {
         checkpoint_interval(pipeline),
         loaded.store.display()
     );
+    let transforms = loaded.definition.transforms();
+    if !transforms.is_empty() {
+        println!(
+            "transform    {} rule(s), times in {}",
+            transforms.len(),
+            transforms.zone()
+        );
+    }
     println!("sink         {} {}", sink.info.name, sink.info.version);
     if let Some(data) = &sink.local {
         println!("local data   {}", data.display());

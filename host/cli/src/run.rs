@@ -62,9 +62,10 @@ async fn run_into(
     let requests = Arc::new(CheckpointRequests::default());
     let live = Arc::new(LiveCounters::default());
     let source = loaded.definition.source.clone();
+    let transforms = loaded.definition.transforms();
     let pipeline = &loaded.definition.pipeline;
     let coordinator = Coordinator {
-        source: Arc::new(move |position| source::open(&source, position)),
+        source: Arc::new(move |position| Ok(transforms.wrap(source::open(&source, position)?))),
         router: Router::new(loaded.definition.routes.clone(), pipeline.route_mode),
         sink: Arc::new(sink.factory(Arc::clone(&requests))),
         settings: Settings {
@@ -91,7 +92,8 @@ async fn run_into(
         };
         failure.with_report(json!(report))
     })?;
-    if outcome == Outcome::Finished && report.rows().read == 0 && report.resumed_from.is_none() {
+    let nothing = report.rows().read == 0 && report.left_out.filtered == 0;
+    if outcome == Outcome::Finished && nothing && report.resumed_from.is_none() {
         return Err(empty(loaded, &report));
     }
     match args.pipeline.output {

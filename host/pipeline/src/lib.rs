@@ -1,6 +1,6 @@
-//! Pipelines: the definition users write, the sources that read change events, the routes from
-//! source tables to sink tables, and the coordinator that drives a sink component through
-//! checkpoints.
+//! Pipelines: the definition users write, the sources that read change events, the rules that
+//! transform them, the routes from source tables to sink tables, and the coordinator that drives a
+//! sink component through checkpoints.
 
 pub mod checkpoint_store;
 pub mod coordinator;
@@ -10,3 +10,4 @@ pub mod evolution;
 pub mod report;
 pub mod route;
 pub mod source;
+pub mod transform;

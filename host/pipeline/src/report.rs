@@ -99,6 +99,8 @@ pub struct LeftOut {
     pub truncates: u64,
     /// Heartbeats, transaction markers and DDL records.
     pub other: u64,
+    /// Changes that no filter of `transform` let pass; an update counts once.
+    pub filtered: u64,
 }
 
 /// Counted while a run goes on, for a progress display.
@@ -176,6 +178,7 @@ impl Report {
         self.left_out.tombstones += stats.tombstones;
         self.left_out.truncates += stats.truncates;
         self.left_out.other += stats.other_events;
+        self.left_out.filtered += stats.filtered;
         self.warnings.extend(stats.warnings);
     }
 }

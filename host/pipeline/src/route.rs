@@ -173,10 +173,7 @@ impl RouteRule {
             source: false,
             message,
         };
-        let selectors: Vec<Selector> = split_unescaped(source_table, ',')
-            .iter()
-            .map(|alternative| Selector::parse(alternative.trim()))
-            .collect::<Result<_, _>>()
+        let selectors = selectors(source_table)
             .map_err(|reason| in_source(format!("source-table `{source_table}`: {reason}")))?;
         if TableId::parse(sink_table).is_none() {
             return Err(in_sink(format!(
@@ -254,9 +251,21 @@ impl RouteRule {
     }
 }
 
+/// Reads the alternatives of a `source-table`.
+///
+/// # Errors
+///
+/// Expressions that are none, and names with too many levels.
+pub(crate) fn selectors(source_table: &str) -> Result<Vec<Selector>, String> {
+    split_unescaped(source_table, ',')
+        .iter()
+        .map(|alternative| Selector::parse(alternative.trim()))
+        .collect()
+}
+
 /// One alternative of `source-table`.
 #[derive(Debug, Clone)]
-struct Selector {
+pub(crate) struct Selector {
     namespace: Option<Regex>,
     schema: Option<Regex>,
     table: Regex,
@@ -294,7 +303,7 @@ impl Selector {
 
     /// A level that the table does not have matches anything, one that the selector does not have
     /// nothing: Flink CDC's rule.
-    fn matches(&self, table: &TableId) -> bool {
+    pub(crate) fn matches(&self, table: &TableId) -> bool {
         let level = |expression: &Option<Regex>, name: &Option<String>| match (expression, name) {
             (Some(expression), Some(name)) => expression.is_match(name),
             (_, None) => true,

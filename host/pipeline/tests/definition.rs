@@ -241,15 +241,6 @@ fn missing_blocks_and_keys_are_named() {
 }
 
 #[test]
-fn transform_is_refused_with_its_line() {
-    let text = error(&format!("{MINIMAL}transform:\n  - source-table: a\n"));
-    assert!(
-        text.contains("`transform` (line 7) is not available in this version"),
-        "{text}"
-    );
-}
-
-#[test]
 fn flink_only_keys_warn_or_are_refused_with_a_reason() {
     let definition = parse(&format!(
         "{MINIMAL}pipeline:\n  execution.runtime-mode: STREAMING\n  sink.partitioning.strategy: SINK_DEFINED\n"

@@ -29,6 +29,10 @@ pub(super) fn text(report: &Report, outcome: Outcome, pipeline: &Path) -> String
         (report.left_out.tombstones, "tombstones"),
         (report.left_out.truncates, "truncate events"),
         (report.left_out.other, "events that are no rows"),
+        (
+            report.left_out.filtered,
+            "changes by filters of `transform`",
+        ),
     ] {
         if count > 0 {
             let _ = writeln!(text, "left out: {} {what}", number(count));

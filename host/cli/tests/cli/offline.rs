@@ -174,3 +174,30 @@ fn a_component_that_is_none_is_refused() {
         .expect(2);
     ended.says(&["x.wasm", "not a WebAssembly component"]);
 }
+
+#[test]
+fn rules_of_transform_are_held_against_the_input() {
+    let rows = ("orders.json", "{\"id\": 1, \"amount\": 5}\n");
+    let pipeline = |rule: &str| {
+        format!(
+            "{PIPELINE}transform:\n  - source-table: orders\n    {rule}\npipeline:\n  local-time-zone: Asia/Shanghai\n"
+        )
+    };
+    let right = pipeline("projection: \\*, amount * 2 AS twice\n    partition-keys: twice");
+    let place = Place::with(&right, rows);
+    place.longshore(&["validate", "pipeline.yaml"]).expect(0);
+    let explained = place.longshore(&["explain", "pipeline.yaml"]).expect(0);
+    for text in ["1 rule(s), times in Asia/Shanghai", "twice"] {
+        assert!(
+            explained.stdout.contains(text),
+            "{text:?} is missing in {explained:#?}"
+        );
+    }
+
+    let place = Place::with(&pipeline("filter: amuont > 3"), rows);
+    let ended = place.longshore(&["validate", "pipeline.yaml"]).expect(2);
+    assert!(
+        ended.stderr.contains("transform rule 1, filter: column `amuont` of table orders does not exist; did you mean `amount`?"),
+        "{ended:#?}"
+    );
+}

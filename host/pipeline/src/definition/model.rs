@@ -3,10 +3,15 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::error::{Location, Problem, Text};
-use crate::{evolution::SchemaEvolution, route::RouteRule, source::TableId};
+use crate::{
+    evolution::SchemaEvolution,
+    route::RouteRule,
+    source::TableId,
+    transform::{Context, TransformRule, Transforms, system_time_zone},
+};
 
 /// A value and where the definition gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
@@ -23,6 +28,8 @@ pub struct PipelineDefinition {
     pub sink: SinkDefinition,
     /// Which table goes where; empty = every table keeps its name.
     pub routes: Vec<RouteRule>,
+    /// What is done to rows on their way; empty = nothing.
+    pub transforms: Vec<TransformRule>,
     /// How the pipeline runs.
     pub pipeline: PipelineOptions,
     /// Accepted, but worth telling: keys that mean nothing here.
@@ -35,6 +42,14 @@ impl PipelineDefinition {
     /// secrets are masked.
     pub fn problem_at(&self, at: Location, message: impl Into<String>) -> Problem {
         Problem::at(&self.text, at, message)
+    }
+
+    /// The rules of the `transform` block, ready to be put behind a source.
+    pub fn transforms(&self) -> Arc<Transforms> {
+        Arc::new(Transforms::new(
+            self.transforms.clone(),
+            self.pipeline.transform_context(),
+        ))
     }
 
     /// The file the definition was read from, as the user named it.
@@ -329,7 +344,7 @@ pub struct PipelineOptions {
     pub name: Option<String>,
     /// `parallelism`: number of writers. Default 1.
     pub parallelism: u32,
-    /// `local-time-zone`; `None` = the system's.
+    /// `local-time-zone`; `None` = the system's, UTC where that is not known.
     pub local_time_zone: Option<chrono_tz::Tz>,
     /// `schema.change.behavior`. Default lenient.
     pub schema_change_behavior: SchemaChangeBehavior,
@@ -339,6 +354,30 @@ pub struct PipelineOptions {
     pub checkpoint_path: Option<PathBuf>,
     /// `route-mode`. Default all-match.
     pub route_mode: RouteMode,
+    /// `transform.decimal.precision.mode`. Default up to 19 digits.
+    pub decimal_precision: DecimalPrecision,
+}
+
+impl PipelineOptions {
+    /// What the expressions of `transform` depend on.
+    pub fn transform_context(&self) -> Context {
+        Context {
+            zone: self.local_time_zone.unwrap_or_else(system_time_zone),
+            decimal_digits: match self.decimal_precision {
+                DecimalPrecision::UpTo19 => 19,
+                DecimalPrecision::UpTo38 => 38,
+            },
+        }
+    }
+}
+
+/// Most digits of a DECIMAL that arithmetic in `transform` makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecimalPrecision {
+    /// 19.
+    UpTo19,
+    /// 38.
+    UpTo38,
 }
 
 impl Default for PipelineOptions {
@@ -351,6 +390,7 @@ impl Default for PipelineOptions {
             checkpoint_interval: None,
             checkpoint_path: None,
             route_mode: RouteMode::AllMatch,
+            decimal_precision: DecimalPrecision::UpTo19,
         }
     }
 }

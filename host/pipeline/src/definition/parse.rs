@@ -10,9 +10,10 @@ use super::{
     error::{DefinitionError, Location, Problem, Text},
     file_source,
     model::{
-        PipelineDefinition, PipelineOptions, RouteMode, SchemaChangeBehavior, SinkDefinition,
-        SinkOption, SourceDefinition, SourceKind, Spanned,
+        DecimalPrecision, PipelineDefinition, PipelineOptions, RouteMode, SchemaChangeBehavior,
+        SinkDefinition, SinkOption, SourceDefinition, SourceKind, Spanned,
     },
+    transform_block,
     units::parse_duration,
     yaml::{self, Key, Node, NodeKind},
 };
@@ -74,6 +75,7 @@ impl PipelineDefinition {
             warnings: Vec::new(),
         };
         let (mut source, mut sink, mut routes) = (None, None, Vec::new());
+        let mut transforms = None;
         let mut pipeline = PipelineOptions::default();
         let (mut has_source, mut has_sink) = (false, false);
         let mut source_at = root_at;
@@ -90,14 +92,8 @@ impl PipelineDefinition {
                 }
                 "route" => routes = read_routes(&mut reader, node),
                 "pipeline" => pipeline = read_pipeline(&mut reader, node, base),
-                "transform" => reader.report_with_help(
-                    key.at,
-                    format!(
-                        "block `transform` (line {}) is not available in this version",
-                        key.at.line
-                    ),
-                    "remove the block; route, partition-by and primary-key work without it",
-                ),
+                // Its expressions depend on the `pipeline` block, which may come after it.
+                "transform" => transforms = Some(node),
                 _ => reader.unknown_key(&key, "the pipeline definition", &BLOCKS),
             }
         }
@@ -113,6 +109,9 @@ impl PipelineDefinition {
                 );
             }
         }
+        let transforms = transforms.map_or_else(Vec::new, |node| {
+            transform_block::read(&mut reader, node, &pipeline.transform_context())
+        });
         if let (
             Some(SourceDefinition {
                 kind: SourceKind::File(file),
@@ -134,6 +133,7 @@ impl PipelineDefinition {
                 source,
                 sink,
                 routes,
+                transforms,
                 pipeline,
                 warnings,
                 text,
@@ -489,12 +489,24 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
                 warn(reader, "pipeline", &key, "there are no Flink operators here");
             }
             "transform.decimal.precision.mode" => {
-                warn(reader, "pipeline", &key, "it concerns `transform` only");
+                let choices = [
+                    ("UP_TO_19", DecimalPrecision::UpTo19),
+                    ("UP_TO_38", DecimalPrecision::UpTo38),
+                ];
+                if let Some(precision) = reader.choice(&node, &name, &choices) {
+                    options.decimal_precision = precision;
+                }
             }
-            "user-defined-function" | "model" => reader.report_with_help(
+            "user-defined-function" => reader.report_with_help(
                 key.at,
                 format!("`{name}` is not available in this version"),
-                "it serves `transform`, which is not available either; remove the block",
+                "its functions are code for the JVM or Python, which is not run here; write the \
+                 expression with the functions of `transform`, and remove the block",
+            ),
+            "model" => reader.report_with_help(
+                key.at,
+                format!("`{name}` is not available in this version"),
+                "no expression calls a model here; remove the block",
             ),
             flink if is_flink_runtime_key(flink) => reader.report_with_help(
                 key.at,

@@ -84,6 +84,22 @@ impl Origin {
         }
     }
 
+    /// The places of these rows of the batch, which are in order.
+    pub(crate) fn select(&self, rows: &[u32]) -> Self {
+        let mut selected = Self::new(Arc::clone(&self.file), self.unit);
+        let mut runs = self.runs.iter().peekable();
+        let mut run = None;
+        for (new, row) in (0..).zip(rows) {
+            while let Some(next) = runs.next_if(|(first, _)| first <= row) {
+                run = Some(next);
+            }
+            if let Some((first, start)) = run {
+                selected.push(new, start + u64::from(row - first));
+            }
+        }
+        selected
+    }
+
     /// The file the rows were read from.
     pub fn file(&self) -> &str {
         &self.file

@@ -72,6 +72,8 @@ pub struct SourceStats {
     pub truncates: u64,
     /// Heartbeats, transaction markers and DDL records left out.
     pub other_events: u64,
+    /// Changes that the filters of `transform` left out; an update counts once.
+    pub filtered: u64,
     /// Things worth telling, for example an empty input file.
     pub warnings: Vec<String>,
 }
