@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
 use longshore_runtime::contract::{
-    BadRow, Batch, Committable, Credit, DeadLetters, ErrorClass, Metric, Progress, SchemaChange, SinkError,
-    State, TableDecl,
+    BadRow, Batch, Committable, Credit, DeadLetters, ErrorClass, Metric, Progress, SchemaChange,
+    SinkError, State, TableDecl,
 };
 use longshore_runtime::{CallError, Traffic};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
-use super::dead_letter_box::DeadLetterBox;
 use super::SPANS;
+use super::dead_letter_box::DeadLetterBox;
 use super::driver::SinkDriver;
 use super::encode::TableEncoder;
 use super::error::{RefusedRow, RunError};
