@@ -7,8 +7,11 @@
     reason = "a failed assumption is a failed test"
 )]
 
+mod credentials;
 mod errors;
 mod local;
+mod observe;
 mod offline;
+mod options;
 mod run;
 mod support;

@@ -321,6 +321,8 @@ pub struct SinkOption {
     pub name: String,
     /// Value, placeholders resolved. May be a secret.
     pub value: String,
+    /// Environment variables that its placeholders name.
+    pub environment: Vec<String>,
     /// Place of the name.
     pub at: Location,
     /// Place of the value.
@@ -352,6 +354,8 @@ pub struct PipelineOptions {
     pub checkpoint_interval: Option<Duration>,
     /// `checkpoint-path`: where checkpoints are kept; relative to the definition's directory.
     pub checkpoint_path: Option<PathBuf>,
+    /// `metrics`: address at which a run shows what it measures. Default nowhere.
+    pub metrics: Option<std::net::SocketAddr>,
     /// `route-mode`. Default all-match.
     pub route_mode: RouteMode,
     /// `transform.decimal.precision.mode`. Default up to 19 digits.
@@ -389,6 +393,7 @@ impl Default for PipelineOptions {
             schema_change_behavior: SchemaChangeBehavior::Lenient,
             checkpoint_interval: None,
             checkpoint_path: None,
+            metrics: None,
             route_mode: RouteMode::AllMatch,
             decimal_precision: DecimalPrecision::UpTo19,
         }
