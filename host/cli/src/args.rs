@@ -44,6 +44,8 @@ pub(crate) enum Command {
     DeadLetters(DeadLettersArgs),
     /// Run a local MaxCompute, or look at its tables.
     Local(LocalArgs),
+    /// List every option of the sink.
+    Options(OptionsArgs),
     /// Look at a sink component.
     Component(ComponentArgs),
 }
@@ -63,6 +65,7 @@ impl Command {
                 None => Output::Human,
             },
             Self::DeadLetters(args) => args.command.pipeline().output,
+            Self::Options(args) => return args.form == Form::Json,
             Self::Component(args) => args.output,
         };
         output == Output::Json
@@ -100,6 +103,14 @@ pub(crate) struct RunArgs {
     /// append tables are written again.
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Show what the run measures at http://HOST:PORT/metrics, for Prometheus; port 0 picks a free one.
+    /// Wins over `pipeline.metrics`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Send traces to a collector of OpenTelemetry by OTLP over HTTP; traces go to URL/v1/traces. The
+    /// variables OTEL_EXPORTER_OTLP_ENDPOINT, …_HEADERS and OTEL_SERVICE_NAME are understood.
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -250,6 +261,26 @@ pub(crate) struct PlaceArgs {
     /// Form of what is printed on standard output.
     #[arg(long, value_enum, default_value = "human")]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct OptionsArgs {
+    /// Component to look at instead of the built-in one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) component: Option<PathBuf>,
+    /// Form of what is printed on standard output.
+    #[arg(long = "output", value_enum, default_value = "human")]
+    pub(crate) form: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+    /// A page of documentation.
+    Markdown,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use longshore_runtime::contract::SinkInfo;
+use longshore_runtime::contract::{OptionSpec, SinkInfo};
 use longshore_runtime::{Component, Engine, EngineConfig};
 use serde_json::json;
 
@@ -107,9 +107,10 @@ pub(crate) async fn command(args: ComponentArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn description(info: &SinkInfo) -> String {
-    let mut options = Table::new(&["option", "default", "", "what it does"]);
-    for option in &info.options {
+/// Every option on a line.
+pub(crate) fn option_table(options: &[OptionSpec]) -> String {
+    let mut table = Table::new(&["option", "default", "", "what it does"]);
+    for option in options {
         let mut doc = option.doc.clone();
         if !option.choices.is_empty() {
             doc.push_str(&format!(" One of {}.", option.choices.join(", ")));
@@ -123,13 +124,17 @@ fn description(info: &SinkInfo) -> String {
             (false, true) => "secret",
             (false, false) => "",
         };
-        options.row([
+        table.row([
             option.name.as_str(),
             option.default_value.as_deref().unwrap_or(""),
             mark,
             &doc,
         ]);
     }
+    table.text()
+}
+
+fn description(info: &SinkInfo) -> String {
     let delivery = serde_json::to_value(info.delivery).ok();
     let delivery = delivery
         .as_ref()
@@ -139,6 +144,6 @@ fn description(info: &SinkInfo) -> String {
         "{} {}, delivers {delivery}\n\n{}",
         info.name,
         info.version,
-        options.text()
+        option_table(&info.options)
     )
 }

@@ -1,5 +1,7 @@
 //! `longshore explain`
 
+mod rehearsal;
+
 use longshore_pipeline::definition::{FileOptions, PerTable, SourceDefinition, SourceKind};
 use longshore_pipeline::route::Router;
 use longshore_pipeline::source::{self, Peek, Source, SourceError, SourceEvent, TableId};
@@ -12,6 +14,7 @@ use crate::display::Table;
 use crate::failure::{Exit, Failure};
 use crate::run::checkpoint_interval;
 use crate::sink::{Sink, Start};
+use rehearsal::{Rehearsal, rehearse};
 
 /// Batches of the input that are read to find its tables.
 const PEEKED_BATCHES: usize = 64;
@@ -42,9 +45,18 @@ pub(crate) async fn explain(args: PipelineArgs) -> Result<Exit, Failure> {
         .iter()
         .map(|table| way(table, &mut router, &sink))
         .collect::<Result<Vec<_>, _>>()?;
+    // What a component of somebody else's would do can not be tried on a server for MaxCompute.
+    let can_try = args.component.is_none() && known != Known::Defined && sink.creates_tables();
+    let rehearsal = match can_try {
+        true => Some(rehearse(&loaded, &sink).await?),
+        false => None,
+    };
     match args.output {
-        Output::Human => print(&loaded, &sink, &ways, known),
-        Output::Json => println!("{:#}", document(&loaded, &sink, &ways, known)),
+        Output::Human => print(&loaded, &sink, &ways, known, rehearsal.as_ref()),
+        Output::Json => println!(
+            "{:#}",
+            document(&loaded, &sink, &ways, known, rehearsal.as_ref())
+        ),
     }
     Ok(Exit::Ok)
 }
@@ -134,7 +146,7 @@ fn way(table: &InputTable, router: &mut Router, written: &Sink) -> Result<Way, F
     })
 }
 
-fn print(loaded: &Loaded, sink: &Sink, ways: &[Way], known: Known) {
+fn print(loaded: &Loaded, sink: &Sink, ways: &[Way], known: Known, rehearsal: Option<&Rehearsal>) {
     let pipeline = &loaded.definition.pipeline;
     println!("pipeline     {}", loaded.name);
     println!("writers      {}", pipeline.parallelism);
@@ -178,6 +190,9 @@ fn print(loaded: &Loaded, sink: &Sink, ways: &[Way], known: Known) {
         ),
     }
     println!();
+    if let Some(rehearsal) = rehearsal {
+        print_rehearsal(rehearsal);
+    }
     let mut table = Table::new(&["sink option", "value", "from", "what it does"]);
     for option in &sink.effective {
         table.row([
@@ -190,13 +205,44 @@ fn print(loaded: &Loaded, sink: &Sink, ways: &[Way], known: Known) {
     print!("{}", table.text());
 }
 
-fn document(loaded: &Loaded, sink: &Sink, ways: &[Way], known: Known) -> serde_json::Value {
+fn print_rehearsal(rehearsal: &Rehearsal) {
+    if rehearsal.statements.is_empty() {
+        println!("no table would be made");
+    } else {
+        println!("where they do not exist yet, tables would be made by");
+        for statement in &rehearsal.statements {
+            println!("  {}", statement.trim());
+        }
+    }
+    if let Some(failure) = &rehearsal.failure {
+        println!("warning: tried without rows, it fails: {failure}");
+    }
+    println!();
+}
+
+fn document(
+    loaded: &Loaded,
+    sink: &Sink,
+    ways: &[Way],
+    known: Known,
+    rehearsal: Option<&Rehearsal>,
+) -> serde_json::Value {
     let pipeline = &loaded.definition.pipeline;
     let options: Vec<_> = sink
         .effective
         .iter()
         .map(|option| json!({ "name": option.name, "value": option.shown(), "origin": option.origin }))
         .collect();
+    let mut warnings: Vec<String> = loaded
+        .definition
+        .warnings
+        .iter()
+        .map(|warning| format!("{}:{}: {}", warning.file, warning.at.line, warning.message))
+        .collect();
+    warnings.extend(sink.warnings.iter().cloned());
+    if let Some(failure) = rehearsal.and_then(|rehearsal| rehearsal.failure.as_ref()) {
+        warnings.push(format!("tried without rows, it fails: {failure}"));
+    }
     json!({
         "pipeline": loaded.name,
         "parallelism": pipeline.parallelism,
@@ -208,5 +254,7 @@ fn document(loaded: &Loaded, sink: &Sink, ways: &[Way], known: Known) -> serde_j
         "tables": ways,
         "tables-complete": known == Known::All,
         "input-opened": known != Known::Defined,
+        "ddl": rehearsal.map(|rehearsal| &rehearsal.statements),
+        "warnings": warnings,
     })
 }

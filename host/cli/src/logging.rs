@@ -5,12 +5,15 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use indicatif::MultiProgress;
+use opentelemetry_sdk::trace::SdkTracer;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 static SCREEN: OnceLock<MultiProgress> = OnceLock::new();
 
@@ -19,8 +22,12 @@ pub(crate) fn screen() -> &'static MultiProgress {
     SCREEN.get_or_init(MultiProgress::new)
 }
 
-/// Starts logging. `LONGSHORE_LOG` wins over `-v`.
-pub(crate) fn start(verbose: u8) {
+/// `tracing` target of the spans that traces are made of.
+pub(crate) const SPANS: &str = "longshore::span";
+
+/// Starts logging, and turning spans into traces where there is a tracer. `LONGSHORE_LOG` wins over
+/// `-v`.
+pub(crate) fn start(verbose: u8, tracer: Option<SdkTracer>) {
     let default = match verbose {
         0 => "warn",
         1 => {
@@ -33,16 +40,32 @@ pub(crate) fn start(verbose: u8) {
     };
     let filter =
         EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // Spans are for traces; in a log they would only make lines longer.
+    let filter = filter.and(filter_fn(|metadata| metadata.target() != SPANS));
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(io::stderr().is_terminal())
         .with_writer(|| Lines);
-    // Only tests set another one.
-    let _ = if verbose == 0 {
-        tracing::subscriber::set_global_default(subscriber.event_format(Brief).finish())
+    let lines = if verbose == 0 {
+        lines.event_format(Brief).boxed()
     } else {
-        tracing::subscriber::set_global_default(subscriber.with_target(verbose > 1).finish())
+        lines.with_target(verbose > 1).boxed()
     };
+    let traces = tracer.map(|tracer| {
+        tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false)
+            .with_filter(filter_fn(|metadata| {
+                metadata.is_span() && metadata.target() == SPANS
+            }))
+    });
+    let subscriber = tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(traces);
+    // Only tests set another one.
+    let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
 /// Level and message only: what a person needs who did not ask for a log.

@@ -9,8 +9,10 @@ mod explain;
 mod failure;
 mod local;
 mod logging;
+mod options;
 mod run;
 mod sink;
+mod traces;
 mod validate;
 
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ use clap::Parser;
 
 use args::{Args, Command};
 use failure::{Exit, Failure};
+use traces::Traces;
 
 fn main() -> ExitCode {
     let started = Instant::now();
@@ -37,22 +40,31 @@ fn main() -> ExitCode {
             return exit.into();
         }
     };
-    logging::start(args.verbose);
     let json = args.command.wants_json();
-    let result = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Internal, format!("cannot start: {error}")))
-        .and_then(|runtime| {
-            let result = runtime.block_on(execute(args.command, started));
-            // A source that waits for standard input must not keep the process.
-            runtime.shutdown_background();
-            result
-        });
+    let result = start(args, started);
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => failure.report(json),
     }
+}
+
+fn start(args: Args, started: Instant) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Internal, format!("cannot start: {error}")))?;
+    let traces = match &args.command {
+        Command::Run(run) => Traces::start(run.otlp.as_deref(), runtime.handle())?,
+        _ => None,
+    };
+    logging::start(args.verbose, traces.as_ref().map(Traces::tracer));
+    let result = runtime.block_on(execute(args.command, started));
+    if let Some(traces) = traces {
+        traces.finish();
+    }
+    // A source that waits for standard input must not keep the process.
+    runtime.shutdown_background();
+    result
 }
 
 async fn execute(command: Command, started: Instant) -> Result<Exit, Failure> {
@@ -62,6 +74,7 @@ async fn execute(command: Command, started: Instant) -> Result<Exit, Failure> {
         Command::Explain(args) => explain::explain(args).await,
         Command::DeadLetters(args) => dead_letters::dead_letters(&args.command),
         Command::Local(args) => local::local(args).await,
+        Command::Options(args) => options::options(args).await,
         Command::Component(args) => component::command(args).await,
     }
 }

@@ -1,5 +1,6 @@
 //! `longshore run`
 
+mod metrics;
 mod progress;
 mod signals;
 mod summary;
@@ -16,10 +17,12 @@ use longshore_pipeline::report::{LiveCounters, Outcome, Report};
 use longshore_pipeline::route::Router;
 use longshore_pipeline::source;
 use serde_json::json;
+use tracing::Instrument as _;
 
 use crate::args::{Output, RunArgs};
 use crate::definition;
 use crate::failure::{Exit, Failure};
+use crate::logging::SPANS;
 use crate::sink::{Sink, Start};
 
 /// Time between two checkpoints where the definition gives none.
@@ -61,6 +64,10 @@ async fn run_into(
     signals::watch(handle);
     let requests = Arc::new(CheckpointRequests::default());
     let live = Arc::new(LiveCounters::default());
+    let _metrics = match args.metrics.or(loaded.definition.pipeline.metrics) {
+        Some(address) => Some(metrics::serve(address, Arc::clone(&live)).await?),
+        None => None,
+    };
     let source = loaded.definition.source.clone();
     let pipeline = &loaded.definition.pipeline;
     let coordinator = Coordinator {
@@ -81,7 +88,8 @@ async fn run_into(
     };
     let setup = started.elapsed();
     let display = progress::start(live);
-    let (mut report, result) = coordinator.run().await;
+    let span = tracing::info_span!(target: SPANS, "run", pipeline = loaded.name.as_str());
+    let (mut report, result) = coordinator.run().instrument(span).await;
     display.finish();
     report.started_after(setup);
     let outcome = result.map_err(|error| {

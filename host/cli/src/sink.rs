@@ -1,19 +1,21 @@
 //! The sink of a definition: its options checked by the component, its secrets kept here, and where
 //! it may send requests.
 
+mod credentials;
 mod egress;
 mod options;
 mod signing;
 
-pub(crate) use options::Effective;
+pub(crate) use options::{Effective, Origin};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use longshore_emulator::ServerOptions;
 use longshore_pipeline::coordinator::{CheckpointRequests, SinkDriver, SinkFactory};
 use longshore_pipeline::definition::SinkOption;
-use longshore_runtime::contract::SinkInfo;
+use longshore_runtime::contract::{OptionKind, OptionSpec, SinkInfo};
 use longshore_runtime::{
     CallError, Component, Credential, Credentials, DeadLetterSink, EgressPolicy, InstanceConfig,
 };
@@ -22,6 +24,7 @@ use crate::component;
 use crate::definition::Loaded;
 use crate::failure::{Exit, Failure};
 use crate::local::{DEFAULT_PROJECT, Embedded};
+use credentials::Keys;
 
 /// Value of `endpoint` that asks for the embedded server.
 const LOCAL: &str = "local";
@@ -29,8 +32,6 @@ const LOCAL: &str = "local";
 const DATA: &str = "data";
 /// What a component sees instead of a secret.
 const SECRET: &str = "<secret>";
-/// Header that carries the token of temporary credentials.
-const TOKEN_HEADER: &str = "authorization-sts-token";
 
 /// A sink, ready to make instances.
 pub(crate) struct Sink {
@@ -42,6 +43,8 @@ pub(crate) struct Sink {
     pub(crate) effective: Vec<Effective>,
     /// Destinations, as rules.
     pub(crate) egress: Vec<String>,
+    /// Told already; what is odd but legal.
+    pub(crate) warnings: Vec<String>,
     policy: EgressPolicy,
     credentials: Credentials,
     /// Where the embedded server keeps its data, with `endpoint: local`.
@@ -77,7 +80,20 @@ impl Sink {
         let component = component::load(file).await?;
         let info = component::describe(&component).await?;
         let mut given = definition.sink.options.clone();
+        let of_host = options::effective(&host_options(), &given);
         let local = take_local(&info, &mut given, loaded);
+        let variable = |name: &str| std::env::var(name).ok();
+        let mut keys = Keys::choose(&info, &mut given, definition, &loaded.directory, variable)?;
+        if local.is_some() {
+            keys.warn_of_no_effect();
+            keys = Keys::Definition;
+        }
+        for name in ["access-id", "access-key"] {
+            // The component insists on a key and learns that there is one.
+            if keys.origin(name).is_some() {
+                given.push(options::added(name, SECRET.to_owned()));
+            }
+        }
         let server = match &local {
             Some(data) if start == Start::Server => {
                 let project = options::find(&info, &given, "project");
@@ -90,22 +106,40 @@ impl Sink {
             fill_in_local(&info, &mut given, server.as_ref(), loaded);
         }
         options::check(&component, &info, definition, &given).await?;
-        let mut effective = options::effective(&info, &given);
+        let warnings = options::older_names(&info, definition, &given);
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let mut effective = options::effective(&info.options, &given);
+        effective.extend(of_host);
+        for option in &mut effective {
+            if let Some(origin) = keys.origin(&option.name)
+                && matches!(option.name.as_str(), "access-id" | "access-key")
+            {
+                option.origin = Origin::Keys(origin);
+            }
+        }
         let value = |name: &str| {
             effective
                 .iter()
                 .find(|option| option.name == name)
                 .and_then(|option| option.value.clone())
         };
-        let mut credential = Credential::new(
-            value("access-id").unwrap_or_default(),
-            value("access-key").unwrap_or_default(),
-        );
-        if let Some(token) = value("sts-token") {
-            credential = credential.with_header(TOKEN_HEADER, token);
-        }
+        let from_options = || {
+            credentials::signing(
+                value("access-id").unwrap_or_default(),
+                value("access-key").unwrap_or_default(),
+                value("sts-token"),
+            )
+        };
+        let (credential, source) = match start {
+            // Commands are run and files are read for a run only.
+            Start::Nothing => (from_options(), None),
+            Start::Server => keys.fetch(from_options).await?,
+        };
         let credentials = signing::credentials(
             credential,
+            source,
             &value("project").unwrap_or_default(),
             value("region").as_deref(),
             &definition.routes,
@@ -130,6 +164,7 @@ impl Sink {
             info,
             effective,
             egress,
+            warnings,
             policy,
             credentials,
             local,
@@ -139,12 +174,7 @@ impl Sink {
 
     /// Where the sink writes, in one line, without secrets: the same at each run.
     pub(crate) fn identity(&self, loaded: &Loaded) -> String {
-        let value = |name: &str| {
-            let option = self.effective.iter().find(|option| option.name == name);
-            option
-                .and_then(|option| option.value.clone())
-                .unwrap_or_default()
-        };
+        let value = |name: &str| self.value(name).unwrap_or_default().to_owned();
         let place = match &self.local {
             Some(data) => {
                 format!(
@@ -194,11 +224,7 @@ impl Sink {
 
     /// The service's address, as the definition gives it.
     pub(crate) fn endpoint(&self) -> Option<&str> {
-        let option = self
-            .effective
-            .iter()
-            .find(|option| option.name == "endpoint");
-        option.and_then(|option| option.value.as_deref())
+        self.value("endpoint")
     }
 
     /// The maker of instances for a run.
@@ -212,6 +238,76 @@ impl Sink {
                 ..InstanceConfig::default()
             },
         }
+    }
+
+    /// Whether tables that do not exist are made.
+    pub(crate) fn creates_tables(&self) -> bool {
+        self.value("create-table")
+            .is_none_or(|value| !value.trim().eq_ignore_ascii_case("false"))
+    }
+
+    /// A server to rehearse against: empty, gone afterwards.
+    pub(crate) async fn rehearsal_server(&self, data: &Path) -> Result<Embedded, Failure> {
+        let options = ServerOptions {
+            schema_model: self.value("schema").is_some(),
+            ..ServerOptions::default()
+        };
+        Embedded::start_with(data, self.value("project"), options).await
+    }
+
+    /// A maker of instances that know no other service than `server`, and their options.
+    pub(crate) fn rehearsing(
+        &self,
+        loaded: &Loaded,
+        server: &Embedded,
+        requests: Arc<CheckpointRequests>,
+    ) -> Result<(Instances, Vec<(String, String)>), Failure> {
+        let environment = server.environment();
+        let of_server = |name: &str| {
+            let found = environment.iter().find(|(variable, _)| variable == name);
+            found.map_or_else(String::new, |(_, value)| value.clone())
+        };
+        let elsewhere = ["endpoint", "access-id", "tunnel.endpoint", "quota.name"];
+        let mut sink_options: Vec<(String, String)> = self
+            .options
+            .iter()
+            .filter(|(given, _)| {
+                !elsewhere
+                    .iter()
+                    .any(|name| options::is_spelling(&self.info, name, given))
+            })
+            .cloned()
+            .collect();
+        let endpoint = of_server("ODPS_ENDPOINT");
+        sink_options.push(("endpoint".to_owned(), endpoint.clone()));
+        sink_options.push(("access-id".to_owned(), of_server("ODPS_ACCESS_ID")));
+        let key = Credential::new(of_server("ODPS_ACCESS_ID"), of_server("ODPS_ACCESS_KEY"));
+        let credentials = signing::credentials(
+            key,
+            None,
+            self.value("project").unwrap_or_default(),
+            self.value("region"),
+            &loaded.definition.routes,
+        );
+        let policy = EgressPolicy::allowing(egress::rules(Some(&endpoint), None))
+            .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+        let config = InstanceConfig {
+            egress: policy,
+            signer: Arc::new(credentials),
+            checkpoint: requests,
+            ..InstanceConfig::default()
+        };
+        let instances = Instances {
+            component: self.component.clone(),
+            config,
+        };
+        Ok((instances, sink_options))
+    }
+
+    /// The value of an option, if there is one.
+    fn value(&self, name: &str) -> Option<&str> {
+        let option = self.effective.iter().find(|option| option.name == name);
+        option.and_then(|option| option.value.as_deref())
     }
 
     /// Stops the embedded server, if there is one.
@@ -242,6 +338,22 @@ impl SinkFactory for Instances {
         };
         Ok(Box::new(self.component.instantiate(config).await?))
     }
+}
+
+/// Options of this host, beside those of the component.
+pub(crate) fn host_options() -> Vec<OptionSpec> {
+    let mut specs = credentials::specs();
+    specs.push(OptionSpec {
+        name: DATA.to_owned(),
+        kind: OptionKind::Text,
+        required: false,
+        default_value: None,
+        secret: false,
+        doc: "Directory of the embedded server, with `endpoint: local`; unset = `.longshore/local` beside the definition.".to_owned(),
+        aliases: Vec::new(),
+        choices: Vec::new(),
+    });
+    specs
 }
 
 /// Takes the options of the embedded server out; the answer is its data directory.

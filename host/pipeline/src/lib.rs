@@ -7,6 +7,7 @@ pub mod coordinator;
 pub mod dead_letters;
 pub mod definition;
 pub mod evolution;
+pub mod metrics;
 pub mod report;
 pub mod route;
 pub mod source;

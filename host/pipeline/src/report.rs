@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::checkpoint_store::TableRows;
+use crate::metrics::Metrics;
 use crate::source::SourceStats;
 
 /// How a run ended.
@@ -101,7 +102,7 @@ pub struct LeftOut {
     pub other: u64,
 }
 
-/// Counted while a run goes on, for a progress display.
+/// Counted while a run goes on, for a progress display and for Prometheus.
 #[derive(Debug, Default)]
 pub struct LiveCounters {
     /// Changes read.
@@ -110,6 +111,8 @@ pub struct LiveCounters {
     pub bytes: AtomicU64,
     /// Changes visible at the sink.
     pub visible: AtomicU64,
+    /// By table, class and instance.
+    pub metrics: Metrics,
 }
 
 impl Report {

@@ -10,6 +10,7 @@ wasmtime::component::bindgen!({
     world: "blocking-sink-component",
     imports: {
         "longshore:sink/dead-letter.put": async | trappable,
+        "longshore:sink/signer.[method]credential.headers": async | trappable,
         default: trappable,
     },
     exports: { default: async },

@@ -165,11 +165,13 @@ impl signer::HostCredential for State {
         Ok(self.table.get(&credential)?.0.id())
     }
 
-    fn headers(
+    async fn headers(
         &mut self,
         credential: Resource<OpenCredential>,
     ) -> wasmtime::Result<Vec<(String, String)>> {
-        Ok(self.table.get(&credential)?.0.headers())
+        let credential = Arc::clone(&self.table.get(&credential)?.0);
+        credential.renew(self.transport.take_refusal()).await;
+        Ok(credential.headers())
     }
 
     fn sign(

@@ -94,7 +94,7 @@ pub use instance::SinkInstance;
 pub use limits::{Limits, LogLimits};
 pub use sensitive::Sensitive;
 pub use signer::{
-    Algorithm, Credential, Credentials, NoCredentials, Signer, SignerError, SigningCredential,
-    SigningPolicy, SigningRequest,
+    Algorithm, Credential, CredentialSource, Credentials, NoCredentials, Signer, SignerError,
+    SigningCredential, SigningPolicy, SigningRequest,
 };
 pub use transport::Traffic;

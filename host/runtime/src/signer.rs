@@ -2,9 +2,15 @@
 //! its keys in memory.
 //!
 //! A component names a credential and hands over the text to sign; it gets back the MAC and never
-//! the key. A [`SigningPolicy`] sees every text before it is signed.
+//! the key. A [`SigningPolicy`] sees every text before it is signed. A credential with a
+//! [`CredentialSource`] is renewed before it expires and after the service has refused it.
+
+mod renewal;
+
+pub use renewal::CredentialSource;
 
 use crate::sensitive::Sensitive;
+use async_trait::async_trait;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::Sha256;
@@ -13,6 +19,8 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 use zeroize::Zeroizing;
+
+use renewal::Renewal;
 
 /// How to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +58,15 @@ pub trait Signer: Send + Sync + 'static {
 }
 
 /// One credential a component has opened. It stays usable across refreshes.
+#[async_trait]
 pub trait SigningCredential: Send + Sync + 'static {
+    /// Called before headers are handed out. `refused` = since the last call the service has
+    /// answered a request of this instance with 401. Whatever renews the credential happens here;
+    /// by default nothing does.
+    async fn renew(&self, refused: bool) {
+        let _ = refused;
+    }
+
     /// Public part, for example the access-key id.
     fn id(&self) -> String;
 
@@ -102,6 +118,7 @@ pub struct Credential {
     key: Sensitive<String>,
     headers: Vec<(String, Sensitive<String>)>,
     expires_at: Option<SystemTime>,
+    renew_at: Option<SystemTime>,
 }
 
 impl Credential {
@@ -112,6 +129,7 @@ impl Credential {
             key: key.into(),
             headers: Vec::new(),
             expires_at: None,
+            renew_at: None,
         }
     }
 
@@ -131,6 +149,18 @@ impl Credential {
     pub fn expiring_at(mut self, time: SystemTime) -> Self {
         self.expires_at = Some(time);
         self
+    }
+
+    /// From this time on its source is asked again, although it has not expired.
+    #[must_use]
+    pub fn renewed_at(mut self, time: SystemTime) -> Self {
+        self.renew_at = Some(time);
+        self
+    }
+
+    fn has_expired(&self) -> bool {
+        self.expires_at
+            .is_some_and(|time| time <= SystemTime::now())
     }
 
     fn mac(
@@ -199,8 +229,15 @@ fn bad_scope(scope: &str) -> SignerError {
 /// ```
 #[derive(Clone, Default)]
 pub struct Credentials {
-    keys: Arc<RwLock<HashMap<String, Arc<Credential>>>>,
+    keys: Arc<RwLock<HashMap<String, Held>>>,
     policy: Option<Arc<dyn SigningPolicy>>,
+}
+
+/// A credential and where the next one comes from.
+#[derive(Clone)]
+struct Held {
+    credential: Arc<Credential>,
+    renewal: Option<Arc<Renewal>>,
 }
 
 impl Credentials {
@@ -216,6 +253,26 @@ impl Credentials {
         self
     }
 
+    /// Adds a credential that its source renews: before it expires, when its time to be renewed has
+    /// come, and after the service has refused it.
+    #[must_use]
+    pub fn with_source(
+        self,
+        name: impl Into<String>,
+        credential: Credential,
+        source: Arc<dyn CredentialSource>,
+    ) -> Self {
+        let renewal = Renewal::new(source, &credential);
+        self.write().insert(
+            name.into(),
+            Held {
+                credential: Arc::new(credential),
+                renewal: Some(Arc::new(renewal)),
+            },
+        );
+        self
+    }
+
     /// Has every signature approved by a policy.
     #[must_use]
     pub fn with_policy(mut self, policy: impl SigningPolicy) -> Self {
@@ -223,15 +280,24 @@ impl Credentials {
         self
     }
 
-    /// Adds or refreshes a credential. Handles that components hold see the new one at once.
+    /// Adds or refreshes a credential. Handles that components hold see the new one at once; a
+    /// source it had stays.
     pub fn replace(&self, name: impl Into<String>, credential: Credential) {
-        self.keys
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.into(), Arc::new(credential));
+        let credential = Arc::new(credential);
+        self.write()
+            .entry(name.into())
+            .and_modify(|held| held.credential = Arc::clone(&credential))
+            .or_insert(Held {
+                credential,
+                renewal: None,
+            });
     }
 
-    fn current(&self, name: &str) -> Option<Arc<Credential>> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, Held>> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self, name: &str) -> Option<Held> {
         self.keys
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -268,19 +334,29 @@ struct Opened {
     name: String,
 }
 
+#[async_trait]
 impl SigningCredential for Opened {
+    async fn renew(&self, refused: bool) {
+        let held = self.credentials.current(&self.name);
+        if let Some(renewal) = held.and_then(|held| held.renewal)
+            && let Some(credential) = renewal.due(refused).await
+        {
+            self.credentials.replace(self.name.clone(), credential);
+        }
+    }
+
     fn id(&self) -> String {
         self.credentials
             .current(&self.name)
-            .map(|c| c.id.clone())
+            .map(|held| held.credential.id.clone())
             .unwrap_or_default()
     }
 
     fn headers(&self) -> Vec<(String, String)> {
-        let Some(credential) = self.credentials.current(&self.name) else {
+        let Some(held) = self.credentials.current(&self.name) else {
             return Vec::new();
         };
-        credential
+        held.credential
             .headers
             .iter()
             .map(|(name, value)| (name.clone(), value.expose().clone()))
@@ -293,15 +369,16 @@ impl SigningCredential for Opened {
         scope: &str,
         payload: &[u8],
     ) -> Result<Vec<u8>, SignerError> {
-        let credential = self
+        let Held {
+            credential,
+            renewal,
+        } = self
             .credentials
             .current(&self.name)
             .ok_or(SignerError::UnknownCredential)?;
-        if credential
-            .expires_at
-            .is_some_and(|time| time <= SystemTime::now())
-        {
-            return Err(SignerError::Expired);
+        if credential.has_expired() {
+            let failure = renewal.and_then(|renewal| renewal.failure());
+            return Err(failure.map_or(SignerError::Expired, SignerError::Unavailable));
         }
         if let Some(policy) = &self.credentials.policy {
             policy

@@ -21,10 +21,14 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time::Sleep;
+use tracing::Instrument as _;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// Idle connections are closed after this long; servers commonly wait a minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// `tracing` target of the spans around requests.
+const SPANS: &str = "longshore::span";
 
 /// Refused requests written to the log, per instance; all are counted.
 const LOGGED_REFUSALS: u64 = 20;
@@ -51,6 +55,8 @@ struct Counters {
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
     first_body_byte: OnceLock<Instant>,
+    /// A request was answered with 401 since somebody looked.
+    unauthorized: AtomicBool,
 }
 
 /// The client of one instance, plugged in behind `wasi:http/outgoing-handler`.
@@ -72,6 +78,11 @@ impl Transport {
             policy,
             counters: Arc::default(),
         })
+    }
+
+    /// Whether a request was answered with 401 since the last call.
+    pub(crate) fn take_refusal(&self) -> bool {
+        self.counters.unauthorized.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn traffic(&self) -> Traffic {
@@ -121,18 +132,63 @@ impl WasiHttpHooks for Transport {
                 .between_bytes_timeout
                 .unwrap_or(self.policy.between_bytes_timeout),
         };
+        let (method, uri) = (request.method().clone(), request.uri().clone());
         let sending = send(
             self.client.clone(),
             request,
             timeouts,
             Arc::clone(&self.counters),
         );
+        let span = request_span(&method, &uri);
+        let sending = async move {
+            let sent = sending.await;
+            note_outcome(&sent);
+            sent
+        };
+        let sending = sending.instrument(span);
         Box::new(async move {
             let response = sending.await?;
             let done: Box<dyn Future<Output = Result<(), Error>> + Send> =
                 Box::new(std::future::ready(Ok(())));
             Ok((response.map(BodyExt::boxed_unsync), done))
         })
+    }
+}
+
+/// A span around one request, up to the head of its answer. Queries stay out of it: they name
+/// sessions, and nothing says that a component puts no secret there.
+fn request_span(method: &http::Method, uri: &http::Uri) -> tracing::Span {
+    tracing::info_span!(
+        target: SPANS,
+        "request",
+        otel.name = method.as_str(),
+        otel.kind = "client",
+        otel.status_code = tracing::field::Empty,
+        http.request.method = method.as_str(),
+        url.scheme = uri.scheme_str().unwrap_or_default(),
+        server.address = uri.host().unwrap_or_default(),
+        server.port = uri.port_u16().map(i64::from),
+        url.path = uri.path(),
+        http.response.status_code = tracing::field::Empty,
+        error.r#type = tracing::field::Empty,
+    )
+}
+
+/// Notes in the current span how its request ended.
+fn note_outcome(sent: &Result<Response<ResponseBody>, Error>) {
+    let span = tracing::Span::current();
+    match sent {
+        Ok(response) => {
+            let status = response.status();
+            span.record("http.response.status_code", i64::from(status.as_u16()));
+            if status.is_client_error() || status.is_server_error() {
+                span.record("otel.status_code", "ERROR");
+            }
+        }
+        Err(error) => {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", error.to_string());
+        }
     }
 }
 
@@ -188,6 +244,12 @@ async fn send(
         }
     };
     let response = result.map_err(|error| classify(&error))?;
+    if response.status() == http::StatusCode::UNAUTHORIZED {
+        exchange
+            .counters
+            .unauthorized
+            .store(true, Ordering::Relaxed);
+    }
     exchange.answered.store(true, Ordering::Release);
     Ok(response.map(|incoming| ResponseBody {
         incoming,

@@ -210,6 +210,54 @@ fn times_of_day_always_have_seconds() {
 }
 
 #[test]
+fn times_of_day_are_the_same_inside_containers() {
+    // 00:20:34.567, as a scalar and as the element of a list.
+    let time = || Time32MillisecondArray::from(vec![1_234_567]);
+    let text = Value::text("00:20:34.567");
+    assert_eq!(convert(time(), "string"), Ok(text.clone()));
+    let field = Arc::new(arrow_schema::Field::new(
+        "item",
+        time().data_type().clone(),
+        true,
+    ));
+    let offsets = arrow_buffer::OffsetBuffer::from_lengths([1]);
+    let list = ListArray::new(field, offsets, Arc::new(time()), None);
+    assert_eq!(
+        convert(list, "array<string>"),
+        Ok(Value::List(vec![text.clone()]))
+    );
+    let entries = StructArray::from(vec![
+        (
+            Arc::new(arrow_schema::Field::new(
+                "key",
+                arrow_schema::DataType::Utf8,
+                false,
+            )),
+            Arc::new(StringArray::from(vec!["k"])) as ArrayRef,
+        ),
+        (
+            Arc::new(arrow_schema::Field::new(
+                "value",
+                time().data_type().clone(),
+                true,
+            )),
+            Arc::new(time()) as ArrayRef,
+        ),
+    ]);
+    let field = Arc::new(arrow_schema::Field::new(
+        "entries",
+        entries.data_type().clone(),
+        false,
+    ));
+    let offsets = arrow_buffer::OffsetBuffer::from_lengths([1]);
+    let map = MapArray::new(field, offsets, entries, None, false);
+    assert_eq!(
+        convert(map, "map<string,string>"),
+        Ok(Value::Map(vec![(Value::text("k"), text)]))
+    );
+}
+
+#[test]
 fn points_in_time() {
     assert_eq!(
         convert(TimestampMicrosecondArray::from(vec![-1]), "timestamp_ntz"),

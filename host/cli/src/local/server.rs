@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use longshore_emulator::{Auth, Mode, Server, ServerConfig, StartError};
+use longshore_emulator::{Auth, Mode, Server, ServerConfig, ServerOptions, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::DEFAULT_PROJECT;
@@ -21,6 +21,15 @@ pub(crate) struct Embedded {
 impl Embedded {
     /// Starts a server on a free port of the loopback address, with keys made up for this run.
     pub(crate) async fn start(data: &Path, project: Option<&str>) -> Result<Self, Failure> {
+        Self::start_with(data, project, ServerOptions::default()).await
+    }
+
+    /// Starts a server whose projects have schemas or not.
+    pub(crate) async fn start_with(
+        data: &Path,
+        project: Option<&str>,
+        options: ServerOptions,
+    ) -> Result<Self, Failure> {
         let config = ServerConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             data_dir: data.to_owned(),
@@ -32,13 +41,26 @@ impl Embedded {
             mode: Mode::Store,
         };
         Ok(Self {
-            server: Server::start(config).await.map_err(not_started)?,
+            server: Server::start_with(config, options)
+                .await
+                .map_err(not_started)?,
         })
     }
 
     /// `ODPS_*` variables.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         self.server.environment()
+    }
+
+    /// Every SQL statement that was sent to any of its projects, oldest first.
+    pub(crate) async fn statements(&self) -> Vec<String> {
+        let state = self.server.state();
+        let mut jobs = Vec::new();
+        for (project, _) in state.store().database().projects().unwrap_or_default() {
+            jobs.extend(state.instances().list(&project).await.unwrap_or_default());
+        }
+        jobs.sort_by(|a, b| (a.start_ms, &a.id).cmp(&(b.start_ms, &b.id)));
+        jobs.into_iter().map(|job| job.job.query).collect()
     }
 
     pub(crate) async fn shutdown(self) {

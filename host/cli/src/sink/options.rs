@@ -24,8 +24,16 @@ pub(crate) struct Effective {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Origin {
-    /// The definition, at this line, under this name.
-    Definition { line: u32, name: String },
+    /// The definition, at this line, under this name, with the values of these environment
+    /// variables.
+    Definition {
+        line: u32,
+        name: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        environment: Vec<String>,
+    },
+    /// Where the key comes from that the component only learns of.
+    Keys(String),
     /// The embedded server.
     Local,
     /// The component's default.
@@ -37,7 +45,16 @@ pub(crate) enum Origin {
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Definition { line, .. } => write!(f, "line {line}"),
+            Self::Definition {
+                line, environment, ..
+            } => {
+                write!(f, "line {line}")?;
+                for variable in environment {
+                    write!(f, ", ${variable}")?;
+                }
+                Ok(())
+            }
+            Self::Keys(origin) => f.write_str(origin),
             Self::Local => f.write_str("embedded server"),
             Self::Default => f.write_str("default"),
             Self::Unset => f.write_str("not set"),
@@ -63,6 +80,7 @@ pub(crate) fn added(name: &str, value: String) -> SinkOption {
     SinkOption {
         name: name.to_owned(),
         value,
+        environment: Vec::new(),
         at: Location::default(),
         value_at: Location::default(),
     }
@@ -86,11 +104,16 @@ pub(crate) fn find_mut<'a>(
     given.iter_mut().find(|option| is_meant(info, name, option))
 }
 
-fn is_meant(info: &SinkInfo, name: &str, option: &SinkOption) -> bool {
+/// Whether `given` is a spelling of the option of that canonical name.
+pub(crate) fn is_spelling(info: &SinkInfo, name: &str, given: &str) -> bool {
     match spec(info, name) {
-        Some(spec) => is_named(spec, &option.name),
-        None => option.name == name,
+        Some(spec) => is_named(spec, given),
+        None => given == name,
     }
+}
+
+fn is_meant(info: &SinkInfo, name: &str, option: &SinkOption) -> bool {
+    is_spelling(info, name, &option.name)
 }
 
 /// Has the component check the options; every complaint becomes a problem at its line.
@@ -105,7 +128,6 @@ pub(crate) async fn check(
         .await
         .map_err(|error| call("the component does not check its options", error))?;
     let Err(errors) = verdict else {
-        warn_of_old_names(info, definition, given);
         return Ok(());
     };
     let problems = errors.iter().map(|error| problem(definition, given, error));
@@ -128,9 +150,9 @@ pub(crate) fn for_component(info: &SinkInfo, given: &[SinkOption]) -> Vec<(Strin
         .collect()
 }
 
-/// Every option there is, with its value.
-pub(crate) fn effective(info: &SinkInfo, given: &[SinkOption]) -> Vec<Effective> {
-    info.options
+/// Every option of a list, with its value.
+pub(crate) fn effective(specs: &[OptionSpec], given: &[SinkOption]) -> Vec<Effective> {
+    specs
         .iter()
         .map(|spec| {
             let found = given.iter().find(|option| is_named(spec, &option.name));
@@ -140,6 +162,7 @@ pub(crate) fn effective(info: &SinkInfo, given: &[SinkOption]) -> Vec<Effective>
                     Origin::Definition {
                         line: option.at.line,
                         name: option.name.clone(),
+                        environment: option.environment.clone(),
                     },
                 ),
                 Some(option) => (Some(option.value.clone()), Origin::Local),
@@ -167,18 +190,26 @@ fn is_named(spec: &OptionSpec, name: &str) -> bool {
     spec.name == name || spec.aliases.iter().any(|alias| alias == name)
 }
 
-fn warn_of_old_names(info: &SinkInfo, definition: &PipelineDefinition, given: &[SinkOption]) {
-    for option in given {
-        if let Some(spec) = spec(info, &option.name).filter(|spec| spec.name != option.name) {
-            tracing::warn!(
-                "{}:{}: `{}` is an older name of `{}`",
+/// A warning for each option that is given under another name than its own.
+pub(crate) fn older_names(
+    info: &SinkInfo,
+    definition: &PipelineDefinition,
+    given: &[SinkOption],
+) -> Vec<String> {
+    let older = given
+        .iter()
+        .filter(|option| option.at.line > 0)
+        .filter_map(|option| {
+            let spec = spec(info, &option.name).filter(|spec| spec.name != option.name)?;
+            Some(format!(
+                "{}:{}: `{}` is another name of `{}`",
                 definition.file(),
                 option.at.line,
                 option.name,
                 spec.name
-            );
-        }
-    }
+            ))
+        });
+    older.collect()
 }
 
 /// A complaint of the component at the option it names.

@@ -2,8 +2,12 @@
 //! and nothing else. A component brought with `--component` holds no key, but whatever it got
 //! signed it could send, so every text is read before it is signed.
 
+use std::sync::Arc;
+
 use longshore_pipeline::route::RouteRule;
-use longshore_runtime::{Algorithm, Credential, Credentials, SigningPolicy, SigningRequest};
+use longshore_runtime::{
+    Algorithm, Credential, CredentialSource, Credentials, SigningPolicy, SigningRequest,
+};
 
 /// Name of the sink's only credential.
 const CREDENTIAL: &str = "default";
@@ -13,9 +17,10 @@ const PRODUCT: &str = "odps";
 const FIXED_LINES: usize = 4;
 
 /// The sink's credential, which signs requests about `project` and the projects that `sink-table` of
-/// a route names; with a region, by keys derived for it.
+/// a route names; with a region, by keys derived for it. `source` renews it.
 pub(super) fn credentials(
     credential: Credential,
+    source: Option<Arc<dyn CredentialSource>>,
     project: &str,
     region: Option<&str>,
     routes: &[RouteRule],
@@ -26,9 +31,11 @@ pub(super) fn credentials(
         projects,
         region: region.map(|region| region.trim().to_owned()),
     };
-    Credentials::new()
-        .with(CREDENTIAL, credential)
-        .with_policy(scope)
+    let credentials = match source {
+        Some(source) => Credentials::new().with_source(CREDENTIAL, credential, source),
+        None => Credentials::new().with(CREDENTIAL, credential),
+    };
+    credentials.with_policy(scope)
 }
 
 /// What may be signed.
@@ -228,7 +235,7 @@ mod tests {
             .map(|(source, sink, symbol)| RouteRule::new(source, sink, *symbol).unwrap())
             .collect();
         let key = || Credential::new("id", "key".to_owned());
-        credentials(key(), "Shop", region, &routes).with("other", key())
+        credentials(key(), None, "Shop", region, &routes).with("other", key())
     }
 
     fn text(method: &str, resource: &str) -> String {

@@ -7,8 +7,10 @@
     reason = "a failed assumption is a failed test"
 )]
 
+mod credentials;
 mod errors;
 mod local;
+mod observe;
 mod offline;
 mod run;
 mod support;

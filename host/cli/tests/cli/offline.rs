@@ -60,6 +60,61 @@ fn explain_shows_what_would_happen_and_no_secret() {
 }
 
 #[test]
+fn explain_shows_the_statements_and_where_each_value_comes_from() {
+    let pipeline = PIPELINE.replace("hush-hush", "${LONGSHORE_TEST_KEY}");
+    let place = Place::with(
+        &pipeline,
+        ("orders.json", "{\"id\": 1, \"select\": \"a\"}\n"),
+    );
+    let explain = |form: &str| {
+        let mut command = place.command(&["explain", "pipeline.yaml", "--output", form]);
+        command.env("LONGSHORE_TEST_KEY", "hush-hush");
+        crate::support::Ended::of(command.output().unwrap()).expect(0)
+    };
+    let shown = explain("human");
+    for text in [
+        "CREATE TABLE IF NOT EXISTS `p1`.`ods_orders`",
+        "`select`",
+        "'write.bucket.num'='8'",
+        "line 11, $LONGSHORE_TEST_KEY",
+    ] {
+        assert!(
+            shown.stdout.contains(text),
+            "{text:?} is missing in {shown:#?}"
+        );
+    }
+    let explained = explain("json");
+    let document: serde_json::Value = serde_json::from_str(&explained.stdout).unwrap();
+    assert_eq!(document["ddl"].as_array().unwrap().len(), 1, "{document:#}");
+    assert_eq!(
+        document["warnings"],
+        serde_json::json!(["pipeline.yaml:12: `bucketsNum` is another name of `buckets-num`"])
+    );
+    let options = document["sink"]["options"].as_array().unwrap();
+    let origin = |name: &str| {
+        let option = options.iter().find(|option| option["name"] == name);
+        option.unwrap()["origin"].clone()
+    };
+    assert_eq!(
+        origin("access-key")["definition"]["environment"],
+        serde_json::json!(["LONGSHORE_TEST_KEY"])
+    );
+    assert_eq!(origin("buckets-num")["definition"]["name"], "bucketsNum");
+    assert_eq!(origin("max-requests"), "default");
+    assert!(!explained.stdout.contains("hush-hush"));
+    assert!(
+        !place.path().join(".longshore").exists(),
+        "explain leaves nothing behind"
+    );
+
+    place.write(
+        "pipeline.yaml",
+        &pipeline.replace("  bucketsNum: 8\n", "  create-table: false\n"),
+    );
+    assert!(!explain("human").stdout.contains("CREATE TABLE"));
+}
+
+#[test]
 fn keys_without_effect_are_told_with_their_line() {
     let pipeline = PIPELINE.replace(
         "route:",

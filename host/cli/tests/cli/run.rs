@@ -161,6 +161,21 @@ fn files_of_a_pattern_are_read_in_order_and_unpacked() {
 }
 
 #[test]
+fn many_tables_appear_within_one_checkpoint() {
+    let pipeline = APPEND.replace("  table: orders\n", "  format: debezium-json\n");
+    let events: String = (0..12)
+        .map(|n| format!("{{\"op\":\"r\",\"after\":{{\"id\":{n}}},\"source\":{{\"db\":\"shop\",\"table\":\"t{n}\"}}}}\n"))
+        .collect();
+    let place = Place::with(&pipeline, ("orders.json", &events));
+    let run = place
+        .longshore(&["run", "pipeline.yaml", "--output", "json"])
+        .expect(0);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["checkpoints"], 1, "{report:#}");
+    assert_eq!(place.tables().len(), 12);
+}
+
+#[test]
 fn every_table_tells_its_rows_and_seconds() {
     let pipeline = APPEND.replace("  table: orders\n", "  format: debezium-json\n");
     let event = |table: &str, id: u32| {
@@ -233,7 +248,7 @@ fn a_pipeline_writes_into_a_server_it_did_not_start() {
     let run = crate::support::Ended::of(output).expect(0);
     assert!(
         run.stderr
-            .contains("`accessId` is an older name of `access-id`"),
+            .contains("`accessId` is another name of `access-id`"),
         "{run:#?}"
     );
     assert!(
@@ -268,7 +283,7 @@ fn options_of_the_embedded_server_are_known_by_every_spelling() {
         "local MaxCompute",
         "pipeline.yaml:9: `accessId` has no effect with `endpoint: local`",
         "pipeline.yaml:10: `odps.access.key` has no effect with `endpoint: local`",
-        "`odps.project.name` is an older name of `project`",
+        "`odps.project.name` is another name of `project`",
     ]);
     assert!(!run.stderr.contains("hush-hush"), "{run:#?}");
     let listed = place

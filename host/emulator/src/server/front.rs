@@ -56,7 +56,14 @@ pub(super) async fn handle(State(front): State<Front>, request: Request, next: N
     let request_id = request_id();
     let (mut parts, body) = request.into_parts();
     let (side, base) = route(&parts);
-    let mut response = match auth::verify(&front.auth, front.state.options(), &parts, &base) {
+    let verified = auth::verify(
+        &front.auth,
+        front.state.options(),
+        &front.state.credentials(),
+        &parts,
+        &base,
+    );
+    let mut response = match verified {
         // Administration is open on a loopback address only.
         Err(error) if side != Side::Admin || !front.state.addr().ip().is_loopback() => {
             drop(Draining::new(body));

@@ -1,10 +1,10 @@
 //! What every handler of a running server shares.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::{ApiError, Traffic};
+use super::{ApiError, Credential, Traffic};
 use crate::sql::{InstanceResult, Instances};
 use crate::storage::Store;
 
@@ -20,6 +20,7 @@ struct Inner {
     project: String,
     addr: SocketAddr,
     options: ServerOptions,
+    credentials: RwLock<Arc<Vec<Credential>>>,
     instances: Instances,
     traffic: Traffic,
 }
@@ -28,7 +29,9 @@ struct Inner {
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// Further credentials, for tests of missing permission.
-    pub credentials: Vec<super::Credential>,
+    pub credentials: Vec<Credential>,
+    /// Bearer tokens with every right.
+    pub bearer_tokens: Vec<String>,
     /// Value of the project property `odps.schema.model.enabled`.
     pub schema_model: bool,
     /// Lifetime of upload, stream and download sessions.
@@ -46,6 +49,7 @@ impl Default for ServerOptions {
         const DAY: Duration = Duration::from_secs(24 * 3600);
         Self {
             credentials: Vec::new(),
+            bearer_tokens: Vec::new(),
             schema_model: false,
             session_lifetime: DAY,
             upsert_lifetime: DAY,
@@ -68,6 +72,7 @@ impl AppState {
                 store,
                 project,
                 addr,
+                credentials: RwLock::new(Arc::new(options.credentials.clone())),
                 options,
                 instances,
                 traffic: Traffic::default(),
@@ -93,6 +98,22 @@ impl AppState {
     /// Settings.
     pub fn options(&self) -> &ServerOptions {
         &self.inner.options
+    }
+
+    /// Credentials beside the main one, as they are now.
+    pub fn credentials(&self) -> Arc<Vec<Credential>> {
+        let credentials = self.inner.credentials.read();
+        Arc::clone(&credentials.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other credentials in place of those beside the main one: keys come, keys end.
+    pub fn replace_credentials(&self, credentials: Vec<Credential>) {
+        let mut current = self
+            .inner
+            .credentials
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(credentials);
     }
 
     /// SQL jobs.

@@ -10,8 +10,8 @@ use longshore_runtime::contract::{Committable, State};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
+use tracing::Instrument as _;
 
-use super::Coordinator;
 use super::commit;
 use super::dead_letter_box::DeadLetterBox;
 use super::driver::SinkDriver;
@@ -20,6 +20,7 @@ use super::instance::{Command, Instance, Prepared, Rows, SinkCounts};
 use super::patience::Patience;
 use super::source_thread::{self, FromSource};
 use super::targets::Targets;
+use super::{Coordinator, SPANS};
 use crate::checkpoint_store::{Checkpoint, NewCheckpoint, Pending, TableRows};
 use crate::dead_letters::DeadLetterBatch;
 use crate::evolution::TableChange;
@@ -171,8 +172,9 @@ impl Attempt<'_> {
                 .await
                 .map_err(|error| RunError::call("open the sink", error))?;
             let (sender, receiver) = mpsc::channel(QUEUE);
+            let instance = Instance::new(name, driver, letter_box, self.patience());
             self.tasks
-                .spawn(Instance::new(driver, letter_box, self.patience()).run(receiver));
+                .spawn(instance.run(receiver).instrument(tracing::Span::current()));
             self.instances.push(sender);
         }
         Ok(())
@@ -183,6 +185,7 @@ impl Attempt<'_> {
             self.coordinator.settings.retry,
             Arc::clone(&self.contacted),
             self.coordinator.stop.clone(),
+            Arc::clone(&self.coordinator.live),
         )
     }
 
@@ -215,6 +218,12 @@ impl Attempt<'_> {
             table.rows.read += event_count(&new.batch);
             table.bytes += batch.bytes;
             table.unprepared = true;
+            self.coordinator.live.metrics.read(
+                &table.rows.table,
+                event_count(&new.batch),
+                batch.bytes,
+                origin.newest_event_ms(),
+            );
             for share in table.split(&new.batch, instances)? {
                 let rows = Rows {
                     target,
@@ -301,11 +310,13 @@ impl Attempt<'_> {
             return Err(RunError::SourceDied);
         };
         let id = self.coordinator.store.next_id()?;
+        let started = std::time::Instant::now();
+        let span = tracing::info_span!(target: SPANS, "checkpoint", checkpoint = id);
         let AllPrepared {
             committables,
             states,
             dead_letters,
-        } = self.prepare(id).await?;
+        } = self.prepare(id).instrument(span.clone()).await?;
         let tables: Vec<TableRows> = self
             .targets
             .tables
@@ -336,10 +347,11 @@ impl Attempt<'_> {
                 committable,
             })
             .collect();
-        self.commit(pending).await?;
+        self.commit(pending).instrument(span).await?;
         self.coordinator.requests.committed(id);
         self.unstored = false;
         self.count_visible();
+        self.coordinator.live.metrics.checkpoint(started.elapsed());
         tracing::info!(checkpoint = id, "checkpoint complete");
         Ok(())
     }
@@ -348,8 +360,13 @@ impl Attempt<'_> {
         let mut answers = Vec::with_capacity(self.instances.len());
         for instance in 0..self.instances.len() {
             let (done, answer) = oneshot::channel();
-            self.send(instance, Command::Prepare { checkpoint, done })
-                .await?;
+            let span = tracing::Span::current();
+            let prepare = Command::Prepare {
+                checkpoint,
+                span,
+                done,
+            };
+            self.send(instance, prepare).await?;
             answers.push(answer);
         }
         let mut all = AllPrepared::default();
@@ -417,6 +434,7 @@ impl Attempt<'_> {
             None => self.open_committer().await?,
         };
         let mut patience = self.patience();
+        let span = tracing::info_span!(target: SPANS, "commit", items = pending.len());
         let result = commit::commit(
             &mut *committer,
             &mut self.coordinator.store,
@@ -424,6 +442,7 @@ impl Attempt<'_> {
             &mut patience,
             &self.coordinator.requests,
         )
+        .instrument(span)
         .await;
         self.committer = Some(committer);
         result
@@ -447,6 +466,9 @@ impl Attempt<'_> {
         self.report.checkpoints += 1;
         for target in &mut self.targets.tables {
             target.unprepared = false;
+            if target.rows.read > 0 {
+                self.coordinator.live.metrics.visible(&target.rows);
+            }
             self.report
                 .count(&target.rows, std::mem::take(&mut target.bytes));
             target.rows = TableRows {

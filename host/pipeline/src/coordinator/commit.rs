@@ -1,6 +1,6 @@
 //! Making stored committables visible.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longshore_runtime::contract::{CommitOutcome, Committable, ErrorClass, SinkError};
 
@@ -22,6 +22,7 @@ pub(super) async fn commit(
     requests: &CheckpointRequests,
 ) -> Result<u64, RunError> {
     let count = pending.len() as u64;
+    let started = Instant::now();
     for group in pending.chunk_by(|a, b| a.checkpoint == b.checkpoint) {
         let Some(checkpoint) = group.first().map(|item| item.checkpoint) else {
             continue;
@@ -29,6 +30,7 @@ pub(super) async fn commit(
         commit_checkpoint(committer, store, checkpoint, group.to_vec(), patience).await?;
         requests.committed(checkpoint);
     }
+    patience.live().metrics.committed(count, started.elapsed());
     Ok(count)
 }
 
@@ -56,6 +58,7 @@ async fn commit_checkpoint(
             patience.succeeded(true);
         }
         if let Some(item) = round.again.first() {
+            patience.live().metrics.retried(&ErrorClass::Transient(0));
             let error = || {
                 let message = "the service did not finish the commit; run again to go on with it";
                 failed(

@@ -12,8 +12,10 @@ use longshore_runtime::contract::{
 };
 use longshore_runtime::{CallError, Traffic};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 use super::dead_letter_box::DeadLetterBox;
+use super::SPANS;
 use super::driver::SinkDriver;
 use super::encode::TableEncoder;
 use super::error::{RefusedRow, RunError};
@@ -25,6 +27,8 @@ use crate::source::Origin;
 const DRIVE_IDLE_MS: u32 = 10;
 /// How long one `drive` lasts while there is no credit.
 const DRIVE_FULL_MS: u32 = 1000;
+/// How often the sink's own values are read, where somebody looks at them.
+const OBSERVE: Duration = Duration::from_secs(1);
 /// Refused rows named in an error.
 pub(super) const NAMED_ROWS: usize = 5;
 /// How long closing may take; what is not closed by then expires at the service.
@@ -56,6 +60,8 @@ pub(super) enum Command {
     /// Prepare a checkpoint.
     Prepare {
         checkpoint: u64,
+        /// What it is a part of.
+        span: tracing::Span,
         done: oneshot::Sender<Prepared>,
     },
 }
@@ -93,6 +99,7 @@ pub(super) struct SinkCounts {
 
 /// An instance and what it knows.
 pub(super) struct Instance {
+    name: String,
     driver: Box<dyn SinkDriver>,
     patience: Patience,
     tables: HashMap<usize, Table>,
@@ -105,6 +112,8 @@ pub(super) struct Instance {
     counts: BTreeMap<String, SinkCounts>,
     letter_box: Arc<DeadLetterBox>,
     dead_letters: Vec<DeadLetterBatch>,
+    /// When the sink's own values were read last.
+    observed: Option<Instant>,
 }
 
 struct Table {
@@ -127,13 +136,15 @@ macro_rules! persist {
 }
 
 impl Instance {
-    /// `driver` has an open writer.
+    /// `driver` has an open writer; `name` tells it from the others.
     pub(super) fn new(
+        name: String,
         driver: Box<dyn SinkDriver>,
         letter_box: Arc<DeadLetterBox>,
         patience: Patience,
     ) -> Self {
         Self {
+            name,
             driver,
             patience,
             tables: HashMap::new(),
@@ -145,6 +156,7 @@ impl Instance {
             counts: BTreeMap::new(),
             letter_box,
             dead_letters: Vec::new(),
+            observed: None,
         }
     }
 
@@ -190,8 +202,19 @@ impl Instance {
                 Command::ChangeSchema { change, next, done } => {
                     let _ = done.send(self.change_schema(&change, &next).await?);
                 }
-                Command::Prepare { checkpoint, done } => {
-                    let _ = done.send(self.prepare(checkpoint).await?);
+                Command::Prepare {
+                    checkpoint,
+                    span,
+                    done,
+                } => {
+                    let span = tracing::info_span!(
+                        target: SPANS,
+                        parent: &span,
+                        "prepare",
+                        checkpoint,
+                        sink_instance = self.name.as_str(),
+                    );
+                    let _ = done.send(self.prepare(checkpoint).instrument(span).await?);
                 }
             }
         }
@@ -343,6 +366,7 @@ impl Instance {
             }
             self.note(progress);
             self.busy = true;
+            self.observe().await?;
         }
         Ok(())
     }
@@ -401,7 +425,27 @@ impl Instance {
         let progress = persist!(self, "upload rows", self.driver.drive(budget_ms));
         self.patience.succeeded(false);
         self.note(progress);
+        self.observe().await?;
         Ok(started.elapsed() >= Duration::from_millis(budget_ms.into()))
+    }
+
+    /// Reads the sink's own values now and then, where somebody looks at them.
+    async fn observe(&mut self) -> Result<(), RunError> {
+        let recently = self.observed.is_some_and(|at| at.elapsed() < OBSERVE);
+        if self.patience.live().metrics.is_watched() && !recently {
+            let values = persist!(self, "read the writer's metrics", self.driver.metrics());
+            self.measured(values);
+        }
+        Ok(())
+    }
+
+    fn measured(&mut self, values: Vec<Metric>) {
+        self.observed = Some(Instant::now());
+        let traffic = self.driver.traffic();
+        self.patience
+            .live()
+            .metrics
+            .sink(&self.name, values, traffic);
     }
 
     fn note(&mut self, progress: Progress) {
@@ -412,6 +456,7 @@ impl Instance {
     }
 
     async fn prepare(&mut self, checkpoint: u64) -> Result<Prepared, RunError> {
+        let started = Instant::now();
         let committables = persist!(
             self,
             "prepare the checkpoint",
@@ -425,6 +470,8 @@ impl Instance {
         );
         let metrics = persist!(self, "read the writer's metrics", self.driver.metrics());
         let counts = self.newly_counted(&metrics);
+        self.patience.live().metrics.flushed(started.elapsed());
+        self.measured(metrics);
         let progress = persist!(self, "upload rows", self.driver.drive(0));
         self.note(progress);
         Ok(Prepared {

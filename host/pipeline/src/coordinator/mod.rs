@@ -41,6 +41,9 @@ use crate::report::{LiveCounters, Outcome, Report};
 use crate::route::Router;
 use crate::source::{Position, Source, SourceError};
 
+/// `tracing` target of the spans around checkpoints and their parts.
+const SPANS: &str = "longshore::span";
+
 /// Opens the source at its beginning or after a position. Called again when a run restarts from
 /// its last checkpoint.
 pub type OpenSource =
@@ -102,6 +105,7 @@ impl Coordinator {
                         && !self.stop.requested() =>
                 {
                     restarts += 1;
+                    self.live.metrics.restarted();
                     report.restarts += 1;
                     tracing::warn!("{error}; going on from the last checkpoint");
                 }

@@ -8,6 +8,7 @@ use longshore_runtime::CallError;
 
 use super::error::RunError;
 use super::stop::Stop;
+use crate::report::LiveCounters;
 
 /// What to do about errors that may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,16 +38,23 @@ pub(super) struct Patience {
     contacted: Arc<AtomicBool>,
     failing_since: Option<Instant>,
     stop: Stop,
+    live: Arc<LiveCounters>,
 }
 
 impl Patience {
     /// `contacted` is shared by all instances of a run: one that reached the service vouches for it.
-    pub(super) fn new(policy: RetryPolicy, contacted: Arc<AtomicBool>, stop: Stop) -> Self {
+    pub(super) fn new(
+        policy: RetryPolicy,
+        contacted: Arc<AtomicBool>,
+        stop: Stop,
+        live: Arc<LiveCounters>,
+    ) -> Self {
         Self {
             policy,
             contacted,
             failing_since: None,
             stop,
+            live,
         }
     }
 
@@ -71,10 +79,18 @@ impl Patience {
             None => Err(RunError::call(action, error)),
             Some(after) => {
                 tracing::warn!("cannot {action}: {error}; trying again in {after:?}");
+                if let Some(error) = error.sink_error() {
+                    self.live.metrics.retried(&error.class);
+                }
                 let give_up = || RunError::call(action, error.clone());
                 self.pause(after).await.map_err(|Exhausted| give_up())
             }
         }
+    }
+
+    /// What the run counts.
+    pub(super) fn live(&self) -> &LiveCounters {
+        &self.live
     }
 
     /// Waits, unless that takes longer than there is patience for, or the run is to stop.

@@ -440,3 +440,36 @@ async fn dead_letters_are_exported_with_their_reasons_or_as_plain_rows() {
     assert_eq!(store.discard_dead_letters().unwrap(), 10);
     assert_eq!(letters.list(10).unwrap(), []);
 }
+
+#[tokio::test]
+async fn what_a_run_does_is_measured() {
+    let bench = Bench::new(batches(5, 10));
+    let (_handle, stop) = stop_channel();
+    let coordinator = bench.coordinator(stop);
+    let live = Arc::clone(&coordinator.live);
+    coordinator.run().await.1.unwrap();
+    let text = live.metrics.text();
+    for line in [
+        "longshore_rows_read_total{table=\"orders\"} 50",
+        "longshore_rows_visible_total{table=\"orders\"} 50",
+        "longshore_checkpoints_total 1",
+        "longshore_checkpoint_seconds_count 1",
+        "longshore_flush_seconds_count 1",
+        "longshore_commit_seconds_count 1",
+        "longshore_restarts_total 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn pipelines_run_side_by_side_in_one_process() {
+    let (one, other) = (Bench::new(batches(5, 10)), Bench::new(keyed_batches(7, 10)));
+    let ((_, first), (_, second)) = tokio::join!(one.run(), other.run());
+    assert_eq!(
+        (first.unwrap(), second.unwrap()),
+        (Outcome::Finished, Outcome::Finished)
+    );
+    assert_eq!(one.service.visible(), (0..50).collect::<Vec<_>>());
+    assert_eq!(other.service.visible(), (0..70).collect::<Vec<_>>());
+}

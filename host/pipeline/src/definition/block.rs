@@ -22,6 +22,8 @@ pub(super) struct Reader<'a> {
 pub(super) struct Scalar {
     pub(super) written: String,
     pub(super) value: String,
+    /// Environment variables that its placeholders name.
+    pub(super) environment: Vec<String>,
     pub(super) at: Location,
 }
 
@@ -64,10 +66,11 @@ impl Reader<'_> {
     pub(super) fn scalar(&mut self, node: &Node, name: &str) -> Option<Scalar> {
         match &node.kind {
             NodeKind::Scalar(written) => {
-                let value = self.resolve(written, node.at)?;
+                let (value, environment) = self.resolve(written, node.at)?;
                 Some(Scalar {
                     written: written.clone(),
                     value,
+                    environment,
                     at: node.at,
                 })
             }
@@ -178,9 +181,9 @@ impl Reader<'_> {
         );
     }
 
-    fn resolve(&mut self, text: &str, at: Location) -> Option<String> {
+    fn resolve(&mut self, text: &str, at: Location) -> Option<(String, Vec<String>)> {
         match resolve_placeholders(text, self.environment) {
-            Ok(value) => Some(value),
+            Ok(resolved) => Some(resolved),
             Err(PlaceholderError::Missing(name)) => {
                 self.report_with_help(
                     at,
@@ -202,10 +205,12 @@ enum PlaceholderError {
     Malformed(String),
 }
 
+/// The text with its placeholders replaced, and the names of the variables.
 fn resolve_placeholders(
     text: &str,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, PlaceholderError> {
+) -> Result<(String, Vec<String>), PlaceholderError> {
+    let mut names = Vec::new();
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -235,6 +240,7 @@ fn resolve_placeholders(
                 "`${{{body}}}` does not name an environment variable"
             )));
         }
+        names.push(name.to_owned());
         match (environment(name), default) {
             // As in the shell, an empty variable takes the default of `:-`.
             (Some(value), None) => out.push_str(&value),
@@ -245,7 +251,7 @@ fn resolve_placeholders(
         rest = after;
     }
     out.push_str(rest);
-    Ok(out)
+    Ok((out, names))
 }
 
 /// The allowed name that `name` is most likely meant to be.

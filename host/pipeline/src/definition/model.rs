@@ -306,6 +306,8 @@ pub struct SinkOption {
     pub name: String,
     /// Value, placeholders resolved. May be a secret.
     pub value: String,
+    /// Environment variables that its placeholders name.
+    pub environment: Vec<String>,
     /// Place of the name.
     pub at: Location,
     /// Place of the value.
@@ -337,6 +339,8 @@ pub struct PipelineOptions {
     pub checkpoint_interval: Option<Duration>,
     /// `checkpoint-path`: where checkpoints are kept; relative to the definition's directory.
     pub checkpoint_path: Option<PathBuf>,
+    /// `metrics`: address at which a run shows what it measures. Default nowhere.
+    pub metrics: Option<std::net::SocketAddr>,
     /// `route-mode`. Default all-match.
     pub route_mode: RouteMode,
 }
@@ -350,6 +354,7 @@ impl Default for PipelineOptions {
             schema_change_behavior: SchemaChangeBehavior::Lenient,
             checkpoint_interval: None,
             checkpoint_path: None,
+            metrics: None,
             route_mode: RouteMode::AllMatch,
         }
     }

@@ -256,6 +256,7 @@ fn read_sink(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<SinkDefin
     let mut options = Vec::new();
     for (key, node) in entries {
         let name = format!("sink.{}", key.name);
+        let mut environment = Vec::new();
         let value = match &node.kind {
             NodeKind::List(_) => reader
                 .texts(&node, &name)
@@ -270,12 +271,16 @@ fn read_sink(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<SinkDefin
             }
             // To a sink `null` may be a word like any other; no value at all is a mistake.
             NodeKind::Null if says_null(reader, node.at) => Some("null".to_owned()),
-            _ => reader.scalar(&node, &name).map(|scalar| scalar.value),
+            _ => reader.scalar(&node, &name).map(|scalar| {
+                environment = scalar.environment;
+                scalar.value
+            }),
         };
         if let Some(value) = value {
             options.push(SinkOption {
                 name: key.name,
                 value,
+                environment,
                 at: key.at,
                 value_at: node.at,
             });
@@ -364,7 +369,7 @@ fn read_routes(reader: &mut Reader<'_>, node: Node) -> Vec<RouteRule> {
 }
 
 fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOptions {
-    const ALLOWED: [&str; 17] = [
+    const ALLOWED: [&str; 18] = [
         "name",
         "parallelism",
         "local-time-zone",
@@ -372,6 +377,7 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
         "checkpoint-interval",
         "execution.checkpointing.interval",
         "checkpoint-path",
+        "metrics",
         "route-mode",
         "execution.runtime-mode",
         "sink.partitioning.strategy",
@@ -445,6 +451,13 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
                 options.checkpoint_path = reader
                     .scalar(&node, &name)
                     .map(|scalar| base.join(PathBuf::from(scalar.value)));
+            }
+            "metrics" => {
+                options.metrics = reader.value(&node, &name, |text| {
+                    text.parse().map_err(|_| {
+                        format!("`{text}` is not an address and a port, like 127.0.0.1:9464")
+                    })
+                });
             }
             "route-mode" => {
                 let choices = [

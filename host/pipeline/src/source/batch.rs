@@ -53,6 +53,7 @@ pub struct Origin {
     /// Runs of rows: first row in the batch, and its place in the file; places of the rows that
     /// follow grow by one.
     runs: Vec<(u32, u64)>,
+    newest_event_ms: Option<i64>,
 }
 
 /// What [`Origin`] counts.
@@ -70,7 +71,19 @@ impl Origin {
             file,
             unit,
             runs: Vec::new(),
+            newest_event_ms: None,
         }
+    }
+
+    /// Notes when a change happened at its origin, in milliseconds since 1970.
+    pub(crate) fn note_event(&mut self, time_ms: i64) {
+        self.newest_event_ms = self.newest_event_ms.max(Some(time_ms));
+    }
+
+    /// When the newest change of the batch happened at its origin, in milliseconds since 1970;
+    /// none where the input does not tell.
+    pub fn newest_event_ms(&self) -> Option<i64> {
+        self.newest_event_ms
     }
 
     /// Notes that `row` of the batch came from `place`. Rows must be noted in order.

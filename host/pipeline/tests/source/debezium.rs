@@ -27,6 +27,30 @@ fn plain(table: &str, op: &str, before: &str, after: &str) -> String {
 const DEBEZIUM: &str = "path: '*.json'\nformat: debezium-json";
 
 #[test]
+fn a_batch_knows_when_its_newest_change_happened() {
+    let at = |time: &str, id: u32| {
+        format!(
+            r#"{{"before":null,"after":{{"id":{id}}},"source":{{"db":"shop","table":"a"{time}}},"op":"c","ts_ms":9}}"#
+        )
+    };
+    for (lines, newest) in [
+        (
+            [at(r#","ts_ms":1700"#, 1), at(r#","ts_ms":1600"#, 2)],
+            Some(1700),
+        ),
+        ([at(r#","ts_ms":1500"#, 1), at("", 2)], Some(1500)),
+        // An instant of 0 stands for none.
+        ([at("", 1), at(r#","ts_ms":0"#, 2)], None),
+    ] {
+        let files = Files::new();
+        files.write("x.json", lines.join("\n"));
+        let outcome = files.read(DEBEZIUM).ok();
+        assert_eq!(outcome.batches.len(), 1);
+        assert_eq!(outcome.batches[0].origin.newest_event_ms(), newest);
+    }
+}
+
+#[test]
 fn operations_and_pairs() {
     let files = Files::new();
     let lines = [

@@ -3,12 +3,13 @@
 use crate::support::{report, trusted, writer};
 use base64::Engine as _;
 use longshore_runtime::{
-    Algorithm, Credential, Credentials, InstanceConfig, Sensitive, Signer, SignerError,
-    SigningRequest,
+    Algorithm, Credential, CredentialSource, Credentials, InstanceConfig, Sensitive, Signer,
+    SignerError, SigningCredential, SigningRequest,
 };
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 const KEY: &str = "Ck5-never-in-linear-memory-9Qz";
@@ -174,6 +175,81 @@ fn refreshed_and_expired_credentials_reach_open_handles() {
         open.sign(Algorithm::HmacSha256, "", b"x"),
         Err(SignerError::Expired)
     );
+}
+
+/// A source that numbers what it hands out, and fails when it is told to.
+struct Numbered {
+    asked: AtomicU32,
+    fails: AtomicBool,
+    life: Duration,
+}
+
+impl Numbered {
+    fn living(life: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            asked: AtomicU32::new(0),
+            fails: AtomicBool::new(false),
+            life,
+        })
+    }
+
+    fn next(&self) -> Credential {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        Credential::new(format!("id-{number}"), "key".to_owned())
+            .expiring_at(SystemTime::now() + self.life)
+    }
+}
+
+#[async_trait::async_trait]
+impl CredentialSource for Numbered {
+    async fn fetch(&self) -> Result<Credential, String> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err("the vault is sealed".into());
+        }
+        Ok(self.next())
+    }
+}
+
+fn renewed_by(source: &Arc<Numbered>) -> Arc<dyn SigningCredential> {
+    let first = source.next();
+    let source: Arc<dyn CredentialSource> = Arc::clone(source) as _;
+    Credentials::new()
+        .with_source("default", first, source)
+        .open("default")
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_credential_is_renewed_when_it_is_refused_and_once_for_all() {
+    let source = Numbered::living(Duration::from_secs(3600));
+    let handle = renewed_by(&source);
+    handle.renew(false).await;
+    assert_eq!(handle.id(), "id-0", "it is good for an hour");
+    tokio::join!(handle.renew(true), handle.renew(true));
+    assert_eq!(handle.id(), "id-1");
+    handle.renew(true).await;
+    assert_eq!(handle.id(), "id-1", "a late refusal of the old one");
+}
+
+#[tokio::test]
+async fn a_credential_is_renewed_before_it_expires() {
+    let source = Numbered::living(Duration::ZERO);
+    let handle = renewed_by(&source);
+    assert_eq!(
+        handle.sign(Algorithm::HmacSha1, "", b"x"),
+        Err(SignerError::Expired)
+    );
+    handle.renew(false).await;
+    assert_eq!(handle.id(), "id-1");
+    source.fails.store(true, Ordering::Relaxed);
+    handle.renew(false).await;
+    assert_eq!(
+        handle.sign(Algorithm::HmacSha1, "", b"x"),
+        Err(SignerError::Unavailable("the vault is sealed".into()))
+    );
+    source.fails.store(false, Ordering::Relaxed);
+    handle.renew(false).await;
+    assert_eq!(handle.id(), "id-1", "a source that failed has a rest");
 }
 
 #[test]

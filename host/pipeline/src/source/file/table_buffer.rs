@@ -285,6 +285,13 @@ impl TableBuffer {
         self.operations.truncate(left);
     }
 
+    /// Notes when the change that was read last happened at its origin.
+    pub(crate) fn note_event(&mut self, time_ms: i64) {
+        if let Some(origin) = &mut self.origin {
+            origin.note_event(time_ms);
+        }
+    }
+
     /// The table's announcement, once.
     pub(crate) fn announce(&mut self) -> Option<SourceTable> {
         (!std::mem::replace(&mut self.announced, true)).then(|| self.table.clone())

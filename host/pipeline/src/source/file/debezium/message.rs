@@ -63,6 +63,8 @@ struct Origin<'a> {
     schema: Option<Cow<'a, str>>,
     #[serde(borrow)]
     table: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ts_ms: Option<&'a RawValue>,
 }
 
 /// Reads a line; `None` is a tombstone.
@@ -160,6 +162,12 @@ impl Event<'_> {
 
     pub(super) fn after(&self) -> Option<&str> {
         self.after.map(RawValue::get)
+    }
+
+    /// When the change happened at the database, in milliseconds since 1970.
+    pub(super) fn time_ms(&self) -> Option<i64> {
+        let time = self.source.as_ref()?.ts_ms?.get().parse::<i64>();
+        time.ok().filter(|time| *time > 0)
     }
 
     /// The table, as the event's source names it. With two levels the database is the schema.

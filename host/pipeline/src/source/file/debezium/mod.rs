@@ -371,6 +371,9 @@ impl Decoder for DebeziumDecoder {
                     row_error(fault, Some(offset), record, file, buffer)
                 })?;
         }
+        if let Some(time) = event.time_ms() {
+            buffer.note_event(time);
+        }
         Ok(Decoded::Done)
     }
 
