@@ -5,6 +5,7 @@
 //! accepted; what is written twice under two names, unknown or out of range is an error.
 
 mod bad_values;
+mod elsewhere;
 mod spec;
 mod value;
 
@@ -682,9 +683,12 @@ impl Reader {
 }
 
 fn unknown(key: &str) -> SinkError {
+    if let Some(advice) = elsewhere::advice(key) {
+        return SinkError::permanent("option.unknown", advice);
+    }
     let hint = match nearest(key) {
         Some(name) => format!("did you mean `{name}`?"),
-        None => "`longshore` lists every option of the sink with `explain`".to_owned(),
+        None => "`longshore options` lists every option of the sink".to_owned(),
     };
     SinkError::permanent("option.unknown", format!("unknown option `{key}`; {hint}"))
 }

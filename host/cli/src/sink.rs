@@ -305,7 +305,7 @@ impl Sink {
     }
 
     /// The value of an option, if there is one.
-    fn value(&self, name: &str) -> Option<&str> {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         let option = self.effective.iter().find(|option| option.name == name);
         option.and_then(|option| option.value.as_deref())
     }

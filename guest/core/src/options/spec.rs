@@ -84,17 +84,17 @@ pub(super) const TABLE: &[Spec] = &[
         .aliases(&["schemaName"]),
     Spec::new("access-id", Text, None, "AccessKey id. The host signs with it.")
         .required()
-        .aliases(&["accessId", "odps.access.id"]),
+        .aliases(&["accessId", "odps.access.id", "access_id"]),
     Spec::new("access-key", Text, None, "AccessKey secret. Stays with the host.")
         .required()
         .secret()
-        .aliases(&["accessKey", "odps.access.key"]),
+        .aliases(&["accessKey", "odps.access.key", "access_key"]),
     Spec::new("sts-token", Text, None, "Security token of temporary credentials. Stays with the host.")
         .secret()
         .aliases(&["stsToken"]),
     Spec::new("region", Text, None, "Region, for example cn-hangzhou; set = requests are signed with version 4."),
     Spec::new("tunnel.endpoint", Text, None, "Data endpoint; unset = asked of the REST endpoint.")
-        .aliases(&["tunnelEndpoint", "odps.tunnel.end.point"]),
+        .aliases(&["tunnelEndpoint", "odps.tunnel.end.point", "tunnel_endpoint"]),
     Spec::new("quota.name", Text, None, "Tunnel quota to use.")
         .aliases(&["quotaName", "odps.tunnel.quota.name"]),
     Spec::new("operation", Choice, Some("auto"), "What rows do. auto: upsert tables with a primary key, append to others. insert: append only tables without a primary key, also from sources with one; a new version of a row is another row. upsert: refuse tables and rows without a primary key. append-only: every change becomes a row of its own, whose column named by `mapping.operation.type.to` says what happened.")
@@ -168,7 +168,7 @@ pub(super) const TABLE: &[Spec] = &[
     Spec::new("connect.timeout", Duration, Some("10s"), "How long to wait for a connection."),
     Spec::new("response.timeout", Duration, Some("300s"), "How long to wait for an answer after a request was sent."),
     Spec::new("retry.max-retries", Integer, Some("8"), "Repeats of a request after server and connection errors.")
-        .aliases(&["retryTimes", "upsert.writer.max-retries", "sink.file-cached.write.max-retries", "sink.max-retries"]),
+        .aliases(&["retryTimes", "upsert.writer.max-retries", "sink.file-cached.write.max-retries", "sink.max-retries", "retry_times"]),
     Spec::new("retry.max-throttled", Integer, Some("0"), "Repeats of a throttled request; 0 = without limit."),
     Spec::new("retry.initial-delay", Duration, Some("500ms"), "Delay before the first repeat; doubles with each.")
         .aliases(&["sleepMillis"]),

@@ -15,6 +15,7 @@ mod changes;
 mod commits;
 mod delta;
 mod driver;
+mod economy;
 mod failures;
 mod operations;
 mod overwriting;

@@ -78,6 +78,7 @@ async fn run(
                 restarts: 0,
                 ..RetryPolicy::default()
             },
+            evolution: loaded.definition.evolution(),
         },
         store: CheckpointStore::open(
             &place.join("rehearsal.db"),

@@ -12,5 +12,6 @@ mod errors;
 mod local;
 mod observe;
 mod offline;
+mod options;
 mod run;
 mod support;

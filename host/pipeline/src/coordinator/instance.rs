@@ -14,8 +14,8 @@ use longshore_runtime::{CallError, Traffic};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
-use super::dead_letter_box::DeadLetterBox;
 use super::SPANS;
+use super::dead_letter_box::DeadLetterBox;
 use super::driver::SinkDriver;
 use super::encode::TableEncoder;
 use super::error::{RefusedRow, RunError};

@@ -382,7 +382,8 @@ impl Target {
         let done = feed.done.rows.saturating_sub(feed.since.rows);
         let first = usize::try_from(done).unwrap_or(rows).min(rows);
         feed.since.rows += rows as u64;
-        if first == rows {
+        // A batch without rows makes its table known all the same.
+        if first == rows && rows > 0 {
             return Ok(None);
         }
         if feed.since.changes < feed.done.changes {
