@@ -215,7 +215,11 @@ struct Sink(Arc<Service>);
 
 #[async_trait]
 impl SinkFactory for Sink {
-    async fn instance(&self, _name: &str) -> Result<Box<dyn SinkDriver>, CallError> {
+    async fn instance(
+        &self,
+        _name: &str,
+        _dead_letters: Arc<dyn longshore_runtime::DeadLetterSink>,
+    ) -> Result<Box<dyn SinkDriver>, CallError> {
         Ok(Box::new(Driver {
             service: Arc::clone(&self.0),
             tables: Vec::new(),
