@@ -326,19 +326,27 @@ async fn batches_without_a_key_go_round() {
 
 #[tokio::test]
 async fn writers_get_back_the_state_they_gave() {
-    let mut bench = Bench::new(batches(2, 10));
+    let mut bench = Bench::new(batches(30, 10));
     bench.parallelism = 2;
+    let (handle, stop) = stop_channel();
+    bench.service.stop_after_rows(100, handle);
+    let (_, result) = bench.coordinator(stop).run().await;
+    assert_eq!(result.unwrap(), Outcome::Interrupted);
+    let restart = vec![
+        None,
+        None,
+        Some(b"writer 0 at 1".to_vec()),
+        Some(b"writer 1 at 1".to_vec()),
+    ];
     bench.run().await.1.unwrap();
-    bench.batches = batches(3, 10);
+    assert_eq!(bench.service.restored(), restart);
+
+    // That one came to its end: a new run has no state yet.
+    bench.batches = batches(40, 10);
     bench.run().await.1.unwrap();
     assert_eq!(
         bench.service.restored(),
-        vec![
-            None,
-            None,
-            Some(b"writer 0 at 1".to_vec()),
-            Some(b"writer 1 at 1".to_vec())
-        ]
+        [restart, vec![None, None]].concat()
     );
 }
 
