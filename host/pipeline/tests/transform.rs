@@ -500,9 +500,6 @@ fn what_differs_from_flink_cdc_is_told() {
     let told =
         warnings("  - source-table: shop.orders\n    filter: product LIKE 'te%' ESCAPE '\\'\n");
     assert!(told.is_empty(), "{told:?}");
-    let told = warnings("  - source-table: shop.orders\n    table-options: comment=web order\n");
-    assert!(told[0].contains("no effect on comment"), "{told:?}");
-
     let came = transformed(
         "  - source-table: shop.orders\n    projection: id, __namespace_name__ AS n\n",
         &changes(),
@@ -514,6 +511,25 @@ fn what_differs_from_flink_cdc_is_told() {
         came.stats.warnings
     );
     assert_eq!(came.columns()[1], "n STRING");
+}
+
+#[test]
+fn table_options_come_with_the_table() {
+    let came = transformed(
+        "  - source-table: shop.orders
+    table-options: comment=web, shop; columnar.nested.type = true
+    table-options.delimiter: ;
+",
+        &changes(),
+    )
+    .unwrap();
+    let metadata = came.tables[0].schema.metadata();
+    assert_eq!(metadata["comment"], "web, shop");
+    assert_eq!(
+        metadata["longshore.table-property.columnar.nested.type"],
+        "true"
+    );
+    assert_eq!(came.batches[0].schema().metadata(), metadata);
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn read_rule(reader: &mut Reader<'_>, item: Node) -> Option<RuleText> {
             "filter" => rule.filter = text(reader),
             "primary-keys" => rule.primary_keys = reader.texts(&node, &name),
             "partition-keys" => rule.partition_keys = reader.texts(&node, &name),
-            "table-options" => options = text(reader).map(|text| (key, text)),
+            "table-options" => options = text(reader),
             "table-options.delimiter" => delimiter = text(reader),
             "converter-after-transform" => {
                 let choice = reader.choice(&node, &name, &[("SOFT_DELETE", true)]);
@@ -99,7 +99,7 @@ fn read_rule(reader: &mut Reader<'_>, item: Node) -> Option<RuleText> {
             _ => reader.unknown_key(&key, "a rule of `transform`", &KEYS),
         }
     }
-    check_table_options(reader, options.as_ref(), delimiter.as_ref());
+    rule.table_options = table_options(reader, options, delimiter);
     match source_table {
         None => {
             reader.report(at, "this rule of `transform` has no `source-table`");
@@ -112,50 +112,51 @@ fn read_rule(reader: &mut Reader<'_>, item: Node) -> Option<RuleText> {
     }
 }
 
-/// The MaxCompute sink creates tables by its own options; what is given here is checked and
-/// reported as without effect, which it is in Flink CDC too.
-fn check_table_options(
+/// The pairs of `table-options`; none where they are wrong.
+fn table_options(
     reader: &mut Reader<'_>,
-    options: Option<&(super::yaml::Key, Spanned<String>)>,
-    delimiter: Option<&Spanned<String>>,
-) {
-    let Some((key, options)) = options else {
+    options: Option<Spanned<String>>,
+    delimiter: Option<Spanned<String>>,
+) -> Vec<(String, String)> {
+    let Some(options) = options else {
         if let Some(delimiter) = delimiter {
             reader.report(
                 delimiter.at,
                 "`table-options.delimiter` is given without `table-options`",
             );
         }
-        return;
+        return Vec::new();
     };
-    let delimiter = delimiter.map_or(",", |delimiter| delimiter.value.as_str());
+    let delimiter = delimiter.map_or_else(|| ",".to_owned(), |delimiter| delimiter.value);
     if delimiter.is_empty() {
         reader.report(options.at, "`table-options.delimiter` is empty");
-        return;
+        return Vec::new();
     }
-    let mut names = Vec::new();
-    for option in options.value.split(delimiter) {
-        match option.split_once('=') {
-            Some((name, _)) if !name.trim().is_empty() => names.push(name.trim().to_owned()),
-            _ => {
-                reader.report_with_help(
-                    options.at,
-                    format!(
-                        "`table-options`: `{}` is not of the form key=value",
-                        option.trim()
-                    ),
-                    "values that hold commas need a `table-options.delimiter` of their own",
-                );
-                return;
-            }
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for option in options.value.split(delimiter.as_str()) {
+        let pair = option
+            .split_once('=')
+            .map(|(name, value)| (name.trim(), value.trim()))
+            .filter(|(name, _)| !name.is_empty());
+        let Some((name, value)) = pair else {
+            reader.report_with_help(
+                options.at,
+                format!(
+                    "`table-options`: `{}` is not of the form key=value",
+                    option.trim()
+                ),
+                "values that hold commas need a `table-options.delimiter` of their own",
+            );
+            return Vec::new();
+        };
+        if pairs.iter().any(|(other, _)| other == name) {
+            reader.report(
+                options.at,
+                format!("`table-options`: `{name}` is given twice"),
+            );
+            return Vec::new();
         }
+        pairs.push((name.to_owned(), value.to_owned()));
     }
-    let warning = reader.problem(
-        key.at,
-        format!(
-            "`table-options` has no effect on {}: the MaxCompute sink creates tables by the options of `sink`",
-            names.join(", ")
-        ),
-    );
-    reader.warnings.push(warning);
+    pairs
 }

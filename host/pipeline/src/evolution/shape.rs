@@ -7,9 +7,7 @@ use arrow_schema::{FieldRef, Schema, SchemaRef};
 
 use super::change::{ColumnPlace, TableChange};
 use crate::source::SourceTable;
-
-/// Key of Arrow metadata that carries a comment, of a column or of the table.
-pub(super) const COMMENT_KEY: &str = "comment";
+use crate::source::types::COMMENT_METADATA_KEY;
 
 /// Columns, keys and comment of a table, at a source or at a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +49,10 @@ impl TableShape {
 
     /// The table's comment.
     pub fn comment(&self) -> Option<&str> {
-        self.schema.metadata().get(COMMENT_KEY).map(String::as_str)
+        self.schema
+            .metadata()
+            .get(COMMENT_METADATA_KEY)
+            .map(String::as_str)
     }
 
     /// The shape after a change. What the change names and the table does not have is passed over.
@@ -106,8 +107,8 @@ impl TableShape {
             TableChange::DropColumns(names) => fields.retain(|f| !names.contains(f.name())),
             TableChange::SetComment(comment) => {
                 match comment {
-                    Some(text) => metadata.insert(COMMENT_KEY.to_owned(), text.clone()),
-                    None => metadata.remove(COMMENT_KEY),
+                    Some(text) => metadata.insert(COMMENT_METADATA_KEY.to_owned(), text.clone()),
+                    None => metadata.remove(COMMENT_METADATA_KEY),
                 };
             }
             TableChange::Truncate | TableChange::Drop => {}

@@ -8,6 +8,12 @@ use arrow_schema::{DataType, Field, Fields, TimeUnit};
 /// apart: CHAR, VARCHAR, DATETIME, JSON.
 pub const TYPE_METADATA_KEY: &str = "longshore.type";
 
+/// Key of Arrow metadata that carries a comment, of a column or, in the schema's, of the table.
+pub const COMMENT_METADATA_KEY: &str = "comment";
+
+/// Start of the keys of Arrow schema metadata that carry properties of a table to be created.
+pub const TABLE_PROPERTY_PREFIX: &str = "longshore.table-property.";
+
 /// The type of a column.
 ///
 /// Read from text such as `BIGINT NOT NULL`, `DECIMAL(18,2)`, `ARRAY<STRING>`,

@@ -27,6 +27,8 @@ pub struct RuleText {
     pub primary_keys: Option<Spanned<Vec<String>>>,
     /// `partition-keys`.
     pub partition_keys: Option<Spanned<Vec<String>>>,
+    /// `table-options`, for a table that is created: its comment as `comment`, properties.
+    pub table_options: Vec<(String, String)>,
     /// `converter-after-transform: SOFT_DELETE`.
     pub soft_delete: bool,
 }

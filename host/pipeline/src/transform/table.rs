@@ -22,7 +22,7 @@ use super::rule::TransformRule;
 use super::sql::Item;
 use super::types;
 use crate::definition::nearest;
-use crate::source::types::utc;
+use crate::source::types::{COMMENT_METADATA_KEY, TABLE_PROPERTY_PREFIX, utc};
 use crate::source::{OP_COLUMN, Operation, SourceBatch, SourceError, SourceErrorKind, SourceTable};
 
 const INSERT: i8 = Operation::Insert as i8;
@@ -132,7 +132,7 @@ impl TableTransform {
             .map(|(index, _)| index)
             .collect();
         let identity = !first.text.soft_delete
-            && declared.schema.fields() == table.schema.fields()
+            && declared.schema == table.schema
             && branches.len() == 1
             && branches.iter().all(Branch::leaves_rows);
         Ok(Some(Self {
@@ -804,12 +804,17 @@ fn shaped(
         .filter(|(old, new)| has(new) && !has(old))
         .cloned()
         .collect();
+    let mut metadata = table.schema.metadata().clone();
+    metadata.extend(rule.text.table_options.iter().map(|(name, value)| {
+        let key = match name.as_str() {
+            "comment" => COMMENT_METADATA_KEY.to_owned(),
+            _ => format!("{TABLE_PROPERTY_PREFIX}{name}"),
+        };
+        (key, value.clone())
+    }));
     Ok(SourceTable {
         renamed,
-        schema: Arc::new(Schema::new_with_metadata(
-            Fields::from(fields),
-            table.schema.metadata().clone(),
-        )),
+        schema: Arc::new(Schema::new_with_metadata(Fields::from(fields), metadata)),
         primary_key,
         partition_by,
         ..table.clone()

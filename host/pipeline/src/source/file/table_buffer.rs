@@ -11,15 +11,12 @@ use super::{
         error::{SourceError, SourceErrorKind},
         position::Position,
         table::{SourceTable, TableId},
-        types::ColumnType,
+        types::{COMMENT_METADATA_KEY, ColumnType},
     },
     column::{Column, Fault, Wire},
     columnar::sliced_size,
 };
 use crate::definition::{FileOptions, PerTable, nearest};
-
-/// Key of Arrow metadata that carries a comment.
-const COMMENT_METADATA_KEY: &str = "comment";
 
 /// A column to be.
 #[derive(Debug, Clone, PartialEq)]
