@@ -55,12 +55,13 @@ async fn run(
     let requests = Arc::new(CheckpointRequests::default());
     let (factory, sink_options) = sink.rehearsing(loaded, server, Arc::clone(&requests))?;
     let definition = loaded.definition.source.clone();
+    let transforms = loaded.definition.transforms();
     let open: OpenSource = Arc::new(move |_| match source::peek(&definition)? {
-        Peek::Source(inner) => Ok(Box::new(Head {
+        Peek::Source(inner) => Ok(transforms.wrap(Box::new(Head {
             inner,
             batches: 0,
             at_cut: true,
-        }) as Box<dyn Source>),
+        }))),
         Peek::StandardInput(_) => Ok(Box::new(Empty)),
     });
     let pipeline = &loaded.definition.pipeline;

@@ -60,6 +60,26 @@ fn explain_shows_what_would_happen_and_no_secret() {
 }
 
 #[test]
+fn explain_shows_the_statements_for_transformed_tables() {
+    let pipeline = format!(
+        "{PIPELINE}transform:\n- source-table: orders\n  projection: id, UPPER(name) AS loud\n  \
+         table-options: comment=web orders,owner.team=sales\n"
+    );
+    let place = Place::with(&pipeline, ("orders.json", "{\"id\": 1, \"name\": \"a\"}\n"));
+    let shown = place.longshore(&["explain", "pipeline.yaml"]).expect(0);
+    for text in [
+        "(`id` BIGINT NOT NULL, `loud` STRING, PRIMARY KEY(`id`))",
+        "COMMENT 'web orders'",
+        "'owner.team'='sales'",
+    ] {
+        assert!(
+            shown.stdout.contains(text),
+            "{text:?} is missing in {shown:#?}"
+        );
+    }
+}
+
+#[test]
 fn explain_shows_the_statements_and_where_each_value_comes_from() {
     let pipeline = PIPELINE.replace("hush-hush", "${LONGSHORE_TEST_KEY}");
     let place = Place::with(
