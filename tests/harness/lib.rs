@@ -10,6 +10,7 @@ mod clients;
 mod longshore;
 mod recorder;
 mod rows;
+mod scene;
 mod server;
 mod tls;
 
@@ -17,5 +18,6 @@ pub use clients::{Client, JavaSdk, Pyodps};
 pub use longshore::{Run, binary, longshore, workspace};
 pub use recorder::Recorder;
 pub use rows::{assert_same_rows, dataset, rows_of};
+pub use scene::Scene;
 pub use server::LocalServer;
 pub use tls::TlsFront;

@@ -1,12 +1,14 @@
 //! `longshore local` as a process of its own, so that it can be killed.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
-use crate::longshore;
+use crate::{Run, longshore};
 
 /// A running local server; killed when dropped.
 #[derive(Debug)]
@@ -71,6 +73,62 @@ impl LocalServer {
         self.environment()
             .find_map(|(key, value)| (key == name).then_some(value))
             .with_context(|| format!("the server printed no {name}"))
+    }
+
+    /// The start of a definition's `sink` block that leads to this server; options may follow.
+    ///
+    /// # Errors
+    /// When the server did not print where it is.
+    pub fn sink(&self) -> Result<String> {
+        self.sink_behind(self.value("ODPS_ENDPOINT")?)
+    }
+
+    /// The same for something that stands before the server, at another endpoint.
+    ///
+    /// # Errors
+    /// When the server did not print its key.
+    pub fn sink_behind(&self, endpoint: &str) -> Result<String> {
+        Ok(format!(
+            "sink:\n  type: maxcompute\n  endpoint: {endpoint}\n  project: {}\n  access-id: {}\n  access-key: {}\n",
+            self.value("ODPS_PROJECT")?,
+            self.value("ODPS_ACCESS_ID")?,
+            self.value("ODPS_ACCESS_KEY")?,
+        ))
+    }
+
+    /// What `longshore local` with these arguments tells of the running server.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub fn inspect(&self, arguments: &[&str]) -> Result<Value> {
+        let endpoint = self.value("ODPS_ENDPOINT")?;
+        let mut command = longshore(&["local"])?;
+        command
+            .args(arguments)
+            .args(["--output", "json", "--endpoint", endpoint]);
+        Ok(serde_json::from_str(
+            &Run::of(&mut command)?.success()?.stdout,
+        )?)
+    }
+
+    /// A call of the running server's administration, which the service has not: `GET status`,
+    /// `POST traffic`.
+    ///
+    /// # Errors
+    /// When it does not answer with JSON.
+    pub fn administer(&self, method: &str, what: &str) -> Result<Value> {
+        let address = self.address()?;
+        let mut connection = TcpStream::connect(&address)?;
+        write!(
+            connection,
+            "{method} /_longshore/{what} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        let (_, body) = answer
+            .split_once("\r\n\r\n")
+            .with_context(|| format!("the server answered {answer:?}"))?;
+        serde_json::from_str(body).with_context(|| format!("the server answered {answer:?}"))
     }
 
     /// Its data directory.

@@ -33,13 +33,9 @@ fn assert_decoded(compression: &str, encoding: Option<&str>) -> Result<()> {
     write_rows(&directory.join("rows.json"))?;
     for (table, key) in [("append", ""), ("delta", "\n  primary-key: id")] {
         let pipeline = format!(
-            "source:\n  type: file\n  path: rows.json\n  table: {table}{key}\nsink:\n  type: maxcompute\n  \
-             endpoint: http://{}/api\n  project: {}\n  access-id: {}\n  access-key: {}\n  buckets-num: 2\n  \
+            "source:\n  type: file\n  path: rows.json\n  table: {table}{key}\n{}  buckets-num: 2\n  \
              block-size: 300kb\n  compress.algorithm: {compression}\npipeline:\n  name: {table}\n",
-            recorder.authority(),
-            server.value("ODPS_PROJECT")?,
-            server.value("ODPS_ACCESS_ID")?,
-            server.value("ODPS_ACCESS_KEY")?,
+            server.sink_behind(&format!("http://{}/api", recorder.authority()))?,
         );
         let file = format!("{table}.yaml");
         std::fs::write(directory.join(&file), pipeline)?;

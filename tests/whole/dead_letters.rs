@@ -1,58 +1,35 @@
 //! Rows with values that do not fit: kept aside with their reasons, found again, repaired, written.
 
 use std::fs::File;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_ipc::reader::FileReader;
-use longshore_tests::{Client, LocalServer, Pyodps, Run, longshore};
+use longshore_tests::Scene;
 use serde_json::Value;
 
-fn write_pipeline(
-    directory: &Path,
-    server: &LocalServer,
-    file: &str,
-    source: &str,
-    sink: &str,
-) -> Result<()> {
+fn write_pipeline(scene: &Scene, file: &str, source: &str, sink: &str) -> Result<()> {
     let pipeline = format!(
-        "source:\n  type: file\n{source}\nsink:\n  type: maxcompute\n  endpoint: {}\n  project: {}\n  access-id: {}\n  \
-         access-key: {}\n  buckets-num: 2\n{sink}\n",
-        server.value("ODPS_ENDPOINT")?,
-        server.value("ODPS_PROJECT")?,
-        server.value("ODPS_ACCESS_ID")?,
-        server.value("ODPS_ACCESS_KEY")?,
+        "source:\n  type: file\n{source}\n{}  buckets-num: 2\n{sink}\n",
+        scene.server.sink()?,
     );
-    std::fs::write(directory.join(file), pipeline)?;
-    Ok(())
+    scene.write(file, &pipeline)
 }
 
-fn run(directory: &Path, arguments: &[&str]) -> Result<Run> {
-    Run::of(longshore(arguments)?.current_dir(directory))
-}
-
-fn json(directory: &Path, arguments: &[&str]) -> Result<Value> {
-    let run = run(directory, arguments)?;
+fn json(scene: &Scene, arguments: &[&str]) -> Result<Value> {
+    let run = scene.longshore(arguments)?;
     serde_json::from_str(&run.stdout).with_context(|| format!("{run:?}"))
 }
 
 /// Names of the rows, by id.
-fn names(server: &LocalServer, table: &str) -> Result<Vec<(String, Value)>> {
-    let rows = Pyodps.call(server, &["read", table])?;
-    let mut names = rows
-        .lines()
-        .map(|line| {
-            let row: Value = serde_json::from_str(line)?;
-            Ok((
-                row["id"].as_str().context("an id")?.to_owned(),
-                row["name"].clone(),
-            ))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    names.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(names)
+fn names(scene: &Scene, table: &str) -> Result<Vec<(String, Value)>> {
+    let rows = scene.read(table, None)?.into_iter();
+    rows.map(|row| {
+        let id = row["id"].as_str().context("an id")?.to_owned();
+        Ok((id, row["name"].clone()))
+    })
+    .collect()
 }
 
 const SOURCE: &str = "  path: rows.json\n  table: people\n  primary-key: id\n  \
@@ -66,26 +43,18 @@ const ROWS: &str = r#"{"id":1,"name":"Ann","note":"short"}
 
 #[test]
 fn bad_rows_are_kept_aside_repaired_and_written() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let directory = directory.path();
-    let server = LocalServer::start(&directory.join("data"))?;
-    std::fs::write(directory.join("rows.json"), ROWS)?;
+    let scene = Scene::new()?;
+    scene.write("rows.json", ROWS)?;
 
     // Without a policy the run ends at the first of them.
-    write_pipeline(
-        directory,
-        &server,
-        "strict.yaml",
-        SOURCE,
-        "pipeline:\n  name: strict",
-    )?;
-    let strict = run(directory, &["run", "strict.yaml"])?;
+    write_pipeline(&scene, "strict.yaml", SOURCE, "pipeline:\n  name: strict")?;
+    let strict = scene.longshore(&["run", "strict.yaml"])?;
     assert_eq!(strict.code, 3, "{strict:?}");
     assert!(strict.stderr.contains("rows.json:2"), "{strict:?}");
 
     let sink = "  on-bad-value: dead-letter\n  on-bad-value.columns: people.note=null\npipeline:\n  name: p";
-    write_pipeline(directory, &server, "p.yaml", SOURCE, sink)?;
-    let human = run(directory, &["run", "p.yaml"])?;
+    write_pipeline(&scene, "p.yaml", SOURCE, sink)?;
+    let human = scene.longshore(&["run", "p.yaml"])?;
     assert_eq!(human.code, 10, "{human:?}");
     assert!(human.stdout.contains("kept aside: 2 rows"), "{human:?}");
     assert!(
@@ -96,17 +65,17 @@ fn bad_rows_are_kept_aside_repaired_and_written() -> Result<()> {
     );
     let text = |text: &str| Value::from(text);
     assert_eq!(
-        names(&server, "people")?,
+        names(&scene, "people")?,
         [
             ("1".to_owned(), text("Ann")),
             ("3".to_owned(), text("Cleo"))
         ]
     );
     // A second run has nothing to add to either.
-    assert_eq!(run(directory, &["run", "p.yaml"])?.code, 0);
+    assert_eq!(scene.longshore(&["run", "p.yaml"])?.code, 0);
 
     let list = json(
-        directory,
+        &scene,
         &["dead-letters", "list", "p.yaml", "--output", "json"],
     )?;
     assert_eq!(list["counts"][0]["rows"], 2, "{list}");
@@ -131,7 +100,7 @@ fn bad_rows_are_kept_aside_repaired_and_written() -> Result<()> {
     );
 
     let exported = json(
-        directory,
+        &scene,
         &[
             "dead-letters",
             "export",
@@ -143,7 +112,7 @@ fn bad_rows_are_kept_aside_repaired_and_written() -> Result<()> {
         ],
     )?;
     let file = exported["files"][0]["file"].as_str().context("a file")?;
-    let rows = FileReader::try_new(File::open(directory.join(file))?, None)?
+    let rows = FileReader::try_new(File::open(scene.path().join(file))?, None)?
         .collect::<Result<Vec<_>, _>>()?;
     let mut found = Vec::new();
     for batch in &rows {
@@ -172,7 +141,7 @@ fn bad_rows_are_kept_aside_repaired_and_written() -> Result<()> {
 
     // The rows alone go through a pipeline again, into a table that has room for them.
     json(
-        directory,
+        &scene,
         &[
             "dead-letters",
             "export",
@@ -186,10 +155,10 @@ fn bad_rows_are_kept_aside_repaired_and_written() -> Result<()> {
     )?;
     let again = "  path: again/people.arrow\n  table: people\n  primary-key: id";
     let sink = "  on-bad-value: null\npipeline:\n  name: again";
-    write_pipeline(directory, &server, "again.yaml", again, sink)?;
-    run(directory, &["run", "again.yaml"])?.success()?;
+    write_pipeline(&scene, "again.yaml", again, sink)?;
+    scene.longshore(&["run", "again.yaml"])?.success()?;
     assert_eq!(
-        names(&server, "people")?,
+        names(&scene, "people")?,
         [
             ("1".to_owned(), text("Ann")),
             ("2".to_owned(), Value::Null),
@@ -198,38 +167,35 @@ fn bad_rows_are_kept_aside_repaired_and_written() -> Result<()> {
         ]
     );
 
-    let told = run(directory, &["dead-letters", "discard", "p.yaml"])?.success()?;
+    let told = scene
+        .longshore(&["dead-letters", "discard", "p.yaml"])?
+        .success()?;
     assert!(told.stdout.contains("--yes"), "{told:?}");
-    run(directory, &["dead-letters", "discard", "p.yaml", "--yes"])?.success()?;
-    let none = run(directory, &["dead-letters", "list", "p.yaml"])?.success()?;
+    scene
+        .longshore(&["dead-letters", "discard", "p.yaml", "--yes"])?
+        .success()?;
+    let none = scene
+        .longshore(&["dead-letters", "list", "p.yaml"])?
+        .success()?;
     assert_eq!(none.stdout, "no dead letters\n");
     Ok(())
 }
 
 #[test]
 fn a_policy_that_can_not_hold_is_told_before_a_row_is_written() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let directory = directory.path();
-    let server = LocalServer::start(&directory.join("data"))?;
-    std::fs::write(directory.join("rows.json"), ROWS)?;
-    write_pipeline(
-        directory,
-        &server,
-        "p.yaml",
-        SOURCE,
-        "  on-bad-value.columns: id=null",
-    )?;
-    let refused = run(directory, &["run", "p.yaml"])?;
+    let scene = Scene::new()?;
+    scene.write("rows.json", ROWS)?;
+    write_pipeline(&scene, "p.yaml", SOURCE, "  on-bad-value.columns: id=null")?;
+    let refused = scene.longshore(&["run", "p.yaml"])?;
     assert_eq!(refused.code, 6, "{refused:?}");
     assert!(refused.stderr.contains("`id`"), "{refused:?}");
     write_pipeline(
-        directory,
-        &server,
+        &scene,
         "p.yaml",
         SOURCE,
         "  on-bad-value.columns: name=drop",
     )?;
-    let refused = run(directory, &["validate", "p.yaml"])?;
+    let refused = scene.longshore(&["validate", "p.yaml"])?;
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(
         refused.stderr.contains("fail, null, dead-letter"),

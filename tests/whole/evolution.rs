@@ -3,11 +3,10 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use longshore_tests::{Client, LocalServer, Pyodps, Run, longshore};
+use longshore_tests::{Client, Pyodps, Run, Scene, longshore};
 use serde_json::Value;
 
 const ID: &str = r#"{"type":"int64","optional":false,"field":"id"}"#;
@@ -72,80 +71,47 @@ fn stream() -> String {
     .join("\n")
 }
 
-/// A directory with a server over it, and pipelines into it.
-struct Scene {
-    directory: tempfile::TempDir,
-    server: LocalServer,
+/// Writes `pipeline.yaml`, with more lines for the sink, the pipeline, and at the end.
+fn pipeline(scene: &Scene, source: &str, sink: &str, pipeline: &str, rest: &str) -> Result<()> {
+    let text = format!(
+        "source:\n  type: file\n{source}\n{}  buckets-num: 4\n{sink}\npipeline:\n  name: changes\n{pipeline}\n{rest}\n",
+        scene.server.sink()?,
+    );
+    scene.write("pipeline.yaml", &text)
 }
 
-impl Scene {
-    fn new() -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let server = LocalServer::start(&directory.path().join("data"))?;
-        Ok(Self { directory, server })
-    }
+fn run(scene: &Scene) -> Result<Run> {
+    scene.longshore(&["run", "pipeline.yaml"])
+}
 
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// Writes `NAME.yaml`, with more lines for the sink, the pipeline, and at the end.
-    fn pipeline(&self, source: &str, sink: &str, pipeline: &str, rest: &str) -> Result<()> {
-        let server = |name: &str| self.server.value(name);
-        let text = format!(
-            "source:\n  type: file\n{source}\nsink:\n  type: maxcompute\n  endpoint: {}\n  project: {}\n  \
-             access-id: {}\n  access-key: {}\n  buckets-num: 4\n{sink}\npipeline:\n  name: changes\n{pipeline}\n{rest}\n",
-            server("ODPS_ENDPOINT")?,
-            server("ODPS_PROJECT")?,
-            server("ODPS_ACCESS_ID")?,
-            server("ODPS_ACCESS_KEY")?,
-        );
-        Ok(std::fs::write(self.path().join("pipeline.yaml"), text)?)
-    }
-
-    fn run(&self) -> Result<Run> {
-        Run::of(longshore(&["run", "pipeline.yaml"])?.current_dir(self.path()))
-    }
-
-    /// Columns and rows of a table: `id=1 n=NULL`, in the order of `id`.
-    fn rows(&self, table: &str) -> Result<Vec<String>> {
-        let mut rows: Vec<(i64, String)> = Vec::new();
-        for line in Pyodps.call(&self.server, &["read", table])?.lines() {
-            let row: Value = serde_json::from_str(line)?;
-            let mut text = String::new();
-            for (name, value) in row.as_object().context("a row is an object")? {
-                let value = value.as_str().unwrap_or("NULL");
-                write!(text, " {name}={value}")?;
-            }
-            let id = row["id"].as_str().context("id is there")?.parse()?;
-            rows.push((id, text.trim_start().to_owned()));
+/// Columns and rows of a table: `id=1 n=NULL`, in the order of `id`.
+fn rows(scene: &Scene, table: &str) -> Result<Vec<String>> {
+    let mut rows: Vec<(i64, String)> = Vec::new();
+    for line in Pyodps.call(&scene.server, &["read", table])?.lines() {
+        let row: Value = serde_json::from_str(line)?;
+        let mut text = String::new();
+        for (name, value) in row.as_object().context("a row is an object")? {
+            let value = value.as_str().unwrap_or("NULL");
+            write!(text, " {name}={value}")?;
         }
-        rows.sort();
-        Ok(rows.into_iter().map(|(_, text)| text).collect())
+        let id = row["id"].as_str().context("id is there")?.parse()?;
+        rows.push((id, text.trim_start().to_owned()));
     }
+    rows.sort();
+    Ok(rows.into_iter().map(|(_, text)| text).collect())
+}
 
-    /// Columns of a table as `id BIGINT`.
-    fn columns(&self, table: &str) -> Result<Vec<String>> {
-        let endpoint = self.server.value("ODPS_ENDPOINT")?;
-        let run = Run::of(&mut longshore(&[
-            "local",
-            "schema",
-            table,
-            "--output",
-            "json",
-            "--endpoint",
-            endpoint,
-        ])?)?;
-        let schema: Value = serde_json::from_str(&run.success()?.stdout)?;
-        let columns = schema["columns"].as_array().context("it has columns")?;
-        Ok(columns
-            .iter()
-            .map(|column| {
-                let text = |key: &str| column[key].as_str().unwrap_or_default().to_owned();
-                format!("{} {}", text("name"), text("type").to_uppercase())
-            })
-            .collect())
-    }
+/// Columns of a table as `id BIGINT`.
+fn columns(scene: &Scene, table: &str) -> Result<Vec<String>> {
+    let schema = scene.server.inspect(&["schema", table])?;
+    let columns = schema["columns"].as_array().context("it has columns")?;
+    Ok(columns
+        .iter()
+        .map(|column| {
+            let text = |key: &str| column[key].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", text("name"), text("type").to_uppercase())
+        })
+        .collect())
 }
 
 const DEBEZIUM: &str = "  path: changes.json\n  format: debezium-json";
@@ -153,14 +119,15 @@ const DEBEZIUM: &str = "  path: changes.json\n  format: debezium-json";
 /// A run of the stream under a behaviour.
 fn behave(behavior: &str, sink: &str, parallelism: u32) -> Result<(Scene, Run)> {
     let scene = Scene::new()?;
-    std::fs::write(scene.path().join("changes.json"), stream())?;
-    scene.pipeline(
+    scene.write("changes.json", &stream())?;
+    pipeline(
+        &scene,
         DEBEZIUM,
         sink,
         &format!("  parallelism: {parallelism}\n  schema.change.behavior: {behavior}"),
         "",
     )?;
-    let run = scene.run()?;
+    let run = run(&scene)?;
     Ok((scene, run))
 }
 
@@ -170,7 +137,7 @@ fn evolve_and_try_evolve_follow_every_change() -> Result<()> {
         let (scene, run) = behave(behavior, "", parallelism)?;
         run.success()?;
         assert_eq!(
-            scene.rows("a")?,
+            rows(&scene, "a")?,
             [
                 "id=1 title=one n=1",
                 "id=2 title=two n=2",
@@ -181,10 +148,10 @@ fn evolve_and_try_evolve_follow_every_change() -> Result<()> {
             "{behavior}"
         );
         assert_eq!(
-            scene.columns("a")?,
+            columns(&scene, "a")?,
             ["id BIGINT", "title STRING", "n BIGINT"]
         );
-        assert_eq!(scene.rows("b")?, ["id=4 n=4"]);
+        assert_eq!(rows(&scene, "b")?, ["id=4 n=4"]);
     }
     Ok(())
 }
@@ -194,7 +161,7 @@ fn lenient_loses_nothing() -> Result<()> {
     let (scene, run) = behave("lenient", "", 1)?;
     let run = run.success()?;
     assert_eq!(
-        scene.rows("a")?,
+        rows(&scene, "a")?,
         [
             "id=1 name=one n=1 order=NULL title=NULL",
             "id=2 name=two n=2 order=it's title=NULL",
@@ -204,7 +171,7 @@ fn lenient_loses_nothing() -> Result<()> {
         ]
     );
     assert_eq!(
-        scene.rows("b")?,
+        rows(&scene, "b")?,
         ["id=1 n=NULL", "id=2 n=NULL", "id=3 n=NULL", "id=4 n=4"]
     );
     for told in [
@@ -225,7 +192,7 @@ fn lenient_loses_nothing() -> Result<()> {
         1,
     )?;
     run.success()?;
-    assert_eq!(scene.rows("b")?, ["id=3 n=NULL", "id=4 n=4"]);
+    assert_eq!(rows(&scene, "b")?, ["id=3 n=NULL", "id=4 n=4"]);
     Ok(())
 }
 
@@ -235,30 +202,27 @@ fn ignore_keeps_the_first_schema() -> Result<()> {
     let lines = stream();
     // From the rename on a column that must not be NULL would get nothing.
     let kept: Vec<&str> = lines.lines().take(4).chain(lines.lines().skip(7)).collect();
-    std::fs::write(scene.path().join("changes.json"), kept.join("\n"))?;
-    scene.pipeline(DEBEZIUM, "", "  schema.change.behavior: ignore", "")?;
-    scene.run()?.success()?;
+    scene.write("changes.json", &kept.join("\n"))?;
+    pipeline(&scene, DEBEZIUM, "", "  schema.change.behavior: ignore", "")?;
+    run(&scene)?.success()?;
     assert_eq!(
-        scene.rows("a")?,
+        rows(&scene, "a")?,
         [
             "id=1 name=one n=1",
             "id=2 name=two n=2",
             "id=3 name=three n=3"
         ]
     );
-    assert_eq!(scene.columns("a")?, ["id BIGINT", "name STRING", "n INT"]);
-    assert_eq!(scene.rows("b")?, ["id=1", "id=2", "id=3", "id=4"]);
+    assert_eq!(columns(&scene, "a")?, ["id BIGINT", "name STRING", "n INT"]);
+    assert_eq!(rows(&scene, "b")?, ["id=1", "id=2", "id=3", "id=4"]);
     // A value that the kept schema has no equal for ends the run with its place.
     let line = insert(
         "a",
         &[ID, NAME, WIDE_N],
         r#"{"id":9,"name":"nine","n":3000000000}"#,
     );
-    std::fs::write(
-        scene.path().join("changes.json"),
-        kept.join("\n") + "\n" + &line,
-    )?;
-    let run = scene.run()?;
+    scene.write("changes.json", &(kept.join("\n") + "\n" + &line))?;
+    let run = run(&scene)?;
     assert_eq!(run.code, 3, "{}", run.stderr);
     for told in ["changes.json:10", "3000000000", "INT"] {
         assert!(run.stderr.contains(told), "{told} not in {}", run.stderr);
@@ -277,7 +241,7 @@ fn exception_ends_the_run_and_names_the_change() -> Result<()> {
     ] {
         assert!(run.stderr.contains(told), "{told} not in {}", run.stderr);
     }
-    assert_eq!(scene.columns("a")?, ["id BIGINT", "name STRING", "n INT"]);
+    assert_eq!(columns(&scene, "a")?, ["id BIGINT", "name STRING", "n INT"]);
     Ok(())
 }
 
@@ -290,20 +254,28 @@ fn try_evolve_keeps_what_the_sink_can_not_change() -> Result<()> {
         insert("a", &[ID, N], r#"{"id":2,"n":2}"#),
         insert("a", &[ID, N, ORDER], r#"{"id":3,"n":3,"order":"x"}"#),
     ];
-    std::fs::write(scene.path().join("changes.json"), lines.join("\n"))?;
-    scene.pipeline(DEBEZIUM, "", "  schema.change.behavior: evolve", "")?;
-    let run = scene.run()?;
-    assert_eq!(run.code, 6, "{}", run.stderr);
+    scene.write("changes.json", &lines.join("\n"))?;
+    pipeline(&scene, DEBEZIUM, "", "  schema.change.behavior: evolve", "")?;
+    let refused = run(&scene)?;
+    assert_eq!(refused.code, 6, "{}", refused.stderr);
     assert!(
-        run.stderr.contains("`n` can not become INT from STRING"),
+        refused
+            .stderr
+            .contains("`n` can not become INT from STRING"),
         "{}",
-        run.stderr
+        refused.stderr
     );
     // Rows before the change are there, once, when the definition is corrected.
-    scene.pipeline(DEBEZIUM, "", "  schema.change.behavior: try_evolve", "")?;
-    scene.run()?.success()?;
+    pipeline(
+        &scene,
+        DEBEZIUM,
+        "",
+        "  schema.change.behavior: try_evolve",
+        "",
+    )?;
+    run(&scene)?.success()?;
     assert_eq!(
-        scene.rows("a")?,
+        rows(&scene, "a")?,
         [
             "id=1 n=one order=NULL",
             "id=2 n=2 order=NULL",
@@ -318,22 +290,29 @@ fn shards_of_different_types_go_to_one_table() -> Result<()> {
     let route = "route:\n  - source-table: shop.orders_\\.*\n    sink-table: orders";
     // Tables that come together make one table before it is created.
     let scene = Scene::new()?;
-    std::fs::write(scene.path().join("changes.json"), shards())?;
-    scene.pipeline(DEBEZIUM, "", "  schema.change.behavior: exception", route)?;
-    scene.run()?.success()?;
+    scene.write("changes.json", &shards())?;
+    pipeline(
+        &scene,
+        DEBEZIUM,
+        "",
+        "  schema.change.behavior: exception",
+        route,
+    )?;
+    run(&scene)?.success()?;
     assert_shards(&scene)?;
     // Those that come later change it.
     let scene = Scene::new()?;
-    std::fs::write(scene.path().join("changes.json"), shards())?;
+    scene.write("changes.json", &shards())?;
     for (behavior, code) in [("exception", 6), ("evolve", 0)] {
         let behavior = format!("  schema.change.behavior: {behavior}");
-        scene.pipeline(
+        pipeline(
+            &scene,
             &format!("{DEBEZIUM}\n  batch-rows: 1"),
             "",
             &behavior,
             route,
         )?;
-        let run = scene.run()?;
+        let run = run(&scene)?;
         assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
     }
     assert_shards(&scene)
@@ -388,7 +367,7 @@ fn shards() -> String {
 
 fn assert_shards(scene: &Scene) -> Result<()> {
     assert_eq!(
-        scene.columns("orders")?,
+        columns(scene, "orders")?,
         [
             "id BIGINT",
             "price DECIMAL(8,4)",
@@ -397,7 +376,7 @@ fn assert_shards(scene: &Scene) -> Result<()> {
             "name STRING"
         ]
     );
-    let rows = scene.rows("orders")?;
+    let rows = rows(scene, "orders")?;
     let starts = |row: &str, start: &str| row.starts_with(start);
     assert_eq!(rows.len(), 4, "{rows:?}");
     assert!(starts(&rows[0], "id=1 price=1.5"), "{rows:?}");
@@ -445,8 +424,9 @@ fn long_stream() -> String {
 #[test]
 fn rows_stand_once_under_their_schema_whenever_a_run_is_killed() -> Result<()> {
     let scene = Scene::new()?;
-    std::fs::write(scene.path().join("changes.json"), long_stream())?;
-    scene.pipeline(
+    scene.write("changes.json", &long_stream())?;
+    pipeline(
+        &scene,
         &format!("{DEBEZIUM}\n  batch-rows: 100"),
         "",
         "  schema.change.behavior: evolve\n  checkpoint-interval: 40ms",
@@ -477,17 +457,16 @@ fn rows_stand_once_under_their_schema_whenever_a_run_is_killed() -> Result<()> {
         kills >= 3,
         "only {kills} runs lived long enough to be killed"
     );
-    scene.run()?.success()?;
-    let rows = BLOCK * BLOCKS;
-    assert_ids(&scene, "steady", rows)?;
-    assert_ids(&scene, "t", rows)?;
+    run(&scene)?.success()?;
+    assert_ids(&scene, "steady", BLOCK * BLOCKS)?;
+    assert_ids(&scene, "t", BLOCK * BLOCKS)?;
     // Only the last block's column is left, and it has the values of the rows since it came.
     let last = format!("c{}", BLOCKS - 1);
     assert_eq!(
-        scene.columns("t")?,
+        columns(&scene, "t")?,
         ["id BIGINT".to_owned(), format!("{last} BIGINT")]
     );
-    for line in scene.rows("t")? {
+    for line in rows(&scene, "t")? {
         let (id, value) = line.split_once(' ').context(line.clone())?;
         let id: u64 = id.trim_start_matches("id=").parse()?;
         let expected = if id >= BLOCK * (BLOCKS - 2) {

@@ -10,12 +10,8 @@ fn run(directory: &Path, front: &TlsFront, server: &LocalServer, trusted: bool) 
     std::fs::write(
         directory.join("pipeline.yaml"),
         format!(
-            "source:\n  type: file\n  path: rows.csv\n  table: over_tls\n  primary-key: id\nsink:\n  type: maxcompute\n  \
-             endpoint: https://{}/api\n  project: {}\n  access-id: {}\n  access-key: {}\n  buckets-num: 1\n",
-            front.authority(),
-            server.value("ODPS_PROJECT")?,
-            server.value("ODPS_ACCESS_ID")?,
-            server.value("ODPS_ACCESS_KEY")?,
+            "source:\n  type: file\n  path: rows.csv\n  table: over_tls\n  primary-key: id\n{}  buckets-num: 1\n",
+            server.sink_behind(&format!("https://{}/api", front.authority()))?,
         ),
     )?;
     let mut command = longshore(&["run", "pipeline.yaml"])?;

@@ -1,8 +1,6 @@
 //! Partitions end to end: by time in a zone, moves between them, and very many of them.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
@@ -17,12 +15,8 @@ use serde_json::{Value, json};
 
 fn pipeline(server: &LocalServer, source: &str, sink: &str) -> Result<String> {
     Ok(format!(
-        "source:\n  type: file\n{source}\nsink:\n  type: maxcompute\n  endpoint: {}\n  project: {}\n  access-id: {}\n  \
-         access-key: {}\n  buckets-num: 2\n{sink}\n",
-        server.value("ODPS_ENDPOINT")?,
-        server.value("ODPS_PROJECT")?,
-        server.value("ODPS_ACCESS_ID")?,
-        server.value("ODPS_ACCESS_KEY")?,
+        "source:\n  type: file\n{source}\n{}  buckets-num: 2\n{sink}\n",
+        server.sink()?,
     ))
 }
 
@@ -164,18 +158,6 @@ fn peak_of(mut child: Child) -> Result<(u64, std::process::Output)> {
     Ok((peak, child.wait_with_output()?))
 }
 
-/// What the server counted.
-fn server_counters(server: &LocalServer) -> Result<Value> {
-    let mut connection = TcpStream::connect(server.address()?)?;
-    connection.write_all(
-        b"GET /_longshore/status HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n",
-    )?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    let (_, body) = answer.split_once("\r\n\r\n").context(answer.clone())?;
-    serde_json::from_str(body).context(answer.clone())
-}
-
 /// All partitions are open at once, in one checkpoint.
 #[test]
 fn ten_thousand_partitions_fit_half_a_gibibyte() -> Result<()> {
@@ -211,7 +193,7 @@ fn ten_thousand_partitions_fit_half_a_gibibyte() -> Result<()> {
     );
     assert!(peak_kib > 0 && peak_kib < 512 * 1024, "{peak_kib} KiB");
     // The server checked each row and each commit before it dropped them.
-    let committed = server_counters(&server)?;
+    let committed = server.administer("GET", "status")?;
     assert_eq!(committed["committed_rows"], PARTITIONS * ROWS_OF_EACH);
     assert_eq!(committed["commits"], PARTITIONS);
     Ok(())

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use longshore_tests::{Client, LocalServer, Pyodps, Run, longshore};
+use longshore_tests::{Client, LocalServer, Pyodps, longshore};
 use serde_json::Value;
 
 use crate::changes::{Changes, PARTITIONS};
@@ -92,27 +92,15 @@ impl Source {
             Self::Delta { .. } => "",
         };
         Ok(format!(
-            "source:\n  type: file\n  path: rows\n  {source}\nsink:\n  type: maxcompute\n  endpoint: {}\n  project: {}\n  \
-             access-id: {}\n  access-key: {}\n  buckets-num: 4\n{options}pipeline:\n  name: kills\n  checkpoint-interval: 20ms\n",
-            server.value("ODPS_ENDPOINT")?,
-            server.value("ODPS_PROJECT")?,
-            server.value("ODPS_ACCESS_ID")?,
-            server.value("ODPS_ACCESS_KEY")?,
+            "source:\n  type: file\n  path: rows\n  {source}\n{}  buckets-num: 4\n{options}pipeline:\n  name: kills\n  \
+             checkpoint-interval: 20ms\n",
+            server.sink()?,
         ))
     }
 
     /// A number that grows with each checkpoint; none while there is nothing.
     fn progress(&self, server: &LocalServer) -> Result<Option<u64>> {
-        let endpoint = server.value("ODPS_ENDPOINT")?;
-        let tables = Run::of(&mut longshore(&[
-            "local",
-            "tables",
-            "--output",
-            "json",
-            "--endpoint",
-            endpoint,
-        ])?)?;
-        let tables: Value = serde_json::from_str(&tables.success()?.stdout)?;
+        let tables = server.inspect(&["tables"])?;
         let table = tables.as_array().into_iter().flatten();
         let rows = table.filter(|table| table["name"] == "t");
         let rows = rows.filter_map(|table| table["rows"].as_u64()).sum();

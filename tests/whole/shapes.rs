@@ -1,41 +1,18 @@
 //! Tables of unusual shape, unloaded and read back with pyodps: very many columns, deep types.
 
-use std::path::Path;
-
 use anyhow::Result;
-use longshore_tests::{Client, LocalServer, Pyodps, Run, longshore};
+use longshore_tests::Scene;
 use serde_json::{Map, Value, json};
 
-fn unload(
-    directory: &Path,
-    server: &LocalServer,
-    table: &str,
-    key: &str,
-    schema: &str,
-) -> Result<()> {
+fn unload(scene: &Scene, table: &str, key: &str, schema: &str) -> Result<()> {
     let pipeline = format!(
-        "source:\n  type: file\n  path: rows.json\n  table: {table}{key}\n  schema:\n{schema}sink:\n  type: maxcompute\n  \
-         endpoint: {}\n  project: {}\n  access-id: {}\n  access-key: {}\n  buckets-num: 3\n",
-        server.value("ODPS_ENDPOINT")?,
-        server.value("ODPS_PROJECT")?,
-        server.value("ODPS_ACCESS_ID")?,
-        server.value("ODPS_ACCESS_KEY")?,
+        "source:\n  type: file\n  path: rows.json\n  table: {table}{key}\n  schema:\n{schema}{}  buckets-num: 3\n",
+        scene.server.sink()?,
     );
     let file = format!("{table}.yaml");
-    std::fs::write(directory.join(&file), pipeline)?;
-    Run::of(longshore(&["run", &file])?.current_dir(directory))?.success()?;
+    scene.write(&file, &pipeline)?;
+    scene.longshore(&["run", &file])?.success()?;
     Ok(())
-}
-
-/// The rows that pyodps reads, by id.
-fn read(server: &LocalServer, table: &str) -> Result<Vec<Map<String, Value>>> {
-    let rows = Pyodps.call(server, &["read", table])?;
-    let mut rows = rows
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<Vec<Map<String, Value>>, _>>()?;
-    rows.sort_by_key(|row| row["id"].as_str().and_then(|id| id.parse::<u64>().ok()));
-    Ok(rows)
 }
 
 const COLUMNS: u64 = 1_000;
@@ -69,9 +46,7 @@ fn cell(column: u64, row: u64) -> (&'static str, Value, Value) {
 
 #[test]
 fn a_thousand_columns() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let directory = directory.path();
-    let server = LocalServer::start(&directory.join("data"))?;
+    let scene = Scene::new()?;
     let mut lines = String::new();
     let mut expected = Vec::new();
     for row in 0..ROWS {
@@ -89,14 +64,14 @@ fn a_thousand_columns() -> Result<()> {
         lines += &format!("{}\n", Value::Object(source));
         expected.push(canonical);
     }
-    std::fs::write(directory.join("rows.json"), lines)?;
+    scene.write("rows.json", &lines)?;
     let mut schema = "    id: bigint\n".to_owned();
     for column in 0..COLUMNS {
         schema += &format!("    c{column}: {}\n", cell(column, 0).0);
     }
     for (table, key) in [("wide_append", ""), ("wide_delta", "\n  primary-key: id")] {
-        unload(directory, &server, table, key, &schema)?;
-        let rows = read(&server, table)?;
+        unload(&scene, table, key, &schema)?;
+        let rows = scene.read(table, None)?;
         assert_eq!(rows.len(), expected.len(), "{table}");
         for (found, expected) in rows.iter().zip(&expected) {
             for (name, value) in expected {
@@ -109,9 +84,7 @@ fn a_thousand_columns() -> Result<()> {
 
 #[test]
 fn decimals_within_arrays_within_maps_within_structs_within_arrays() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let directory = directory.path();
-    let server = LocalServer::start(&directory.join("data"))?;
+    let scene = Scene::new()?;
     let largest = "99999999999999999999.999999999999999999";
     // In the order of ids: JSON as the source has it, and as pyodps' canonical form (maps as pairs).
     let values = [
@@ -132,11 +105,11 @@ fn decimals_within_arrays_within_maps_within_structs_within_arrays() -> Result<(
         .zip(&values)
         .map(|(id, (source, _))| format!("{}\n", json!({ "id": id, "deep": source })))
         .collect();
-    std::fs::write(directory.join("rows.json"), lines)?;
+    scene.write("rows.json", &lines)?;
     let schema = "    id: bigint\n    deep: array<struct<m:map<string,array<decimal(38,18)>>>>\n";
     for (table, key) in [("deep_append", ""), ("deep_delta", "\n  primary-key: id")] {
-        unload(directory, &server, table, key, schema)?;
-        let rows = read(&server, table)?;
+        unload(&scene, table, key, schema)?;
+        let rows = scene.read(table, None)?;
         let found: Vec<Value> = rows.iter().map(|row| normal(&row["deep"])).collect();
         let expected: Vec<Value> = values.iter().map(|(_, value)| normal(value)).collect();
         assert_eq!(found, expected, "{table}");

@@ -52,20 +52,11 @@ transform:
     filter: amount >= 3
     partition-keys: dt
     converter-after-transform: SOFT_DELETE
-sink:
-  type: maxcompute
-  endpoint: {}
-  project: {}
-  access-id: {}
-  access-key: {}
-pipeline:
+{}pipeline:
   name: transformed
   local-time-zone: Asia/Shanghai
 ",
-        server.value("ODPS_ENDPOINT")?,
-        server.value("ODPS_PROJECT")?,
-        server.value("ODPS_ACCESS_ID")?,
-        server.value("ODPS_ACCESS_KEY")?,
+        server.sink()?,
     );
     std::fs::write(directory.join("pipeline.yaml"), pipeline)?;
     Run::of(longshore(&["validate", "pipeline.yaml"])?.current_dir(directory))?.success()?;

@@ -16,12 +16,8 @@ use crate::quickstart::{copy_of_example, run};
 /// Runs a pipeline with this source into a server.
 fn unload(directory: &Path, server: &LocalServer, name: &str, source: &str) -> Result<()> {
     let pipeline = format!(
-        "source:\n  type: file\n{source}\nsink:\n  type: maxcompute\n  endpoint: {}\n  project: {}\n  access-id: {}\n  \
-         access-key: {}\n  buckets-num: 4\npipeline:\n  name: {name}\n",
-        server.value("ODPS_ENDPOINT")?,
-        server.value("ODPS_PROJECT")?,
-        server.value("ODPS_ACCESS_ID")?,
-        server.value("ODPS_ACCESS_KEY")?,
+        "source:\n  type: file\n{source}\n{}  buckets-num: 4\npipeline:\n  name: {name}\n",
+        server.sink()?,
     );
     let file = format!("{name}.yaml");
     std::fs::write(directory.join(&file), pipeline)?;
@@ -155,10 +151,7 @@ fn all_types() -> Result<()> {
     unload(directory, &server, "declared", &declared)?;
     for table in ["carried", "declared"] {
         assert_both_read(&server, table, None, &expected)?;
-        let schema = longshore(&["local", "schema", table, "--output", "json", "--endpoint"])?
-            .arg(server.value("ODPS_ENDPOINT")?)
-            .output()?;
-        let schema: Value = serde_json::from_slice(&schema.stdout)?;
+        let schema = server.inspect(&["schema", table])?;
         for (found, column) in schema["columns"]
             .as_array()
             .context("columns")?

@@ -2,7 +2,6 @@
 //! Python's types can not hold, with the server's own decoder.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -17,69 +16,32 @@ use arrow_array::{
 };
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{DataType, Field, Schema};
-use longshore_tests::{Client, LocalServer, Pyodps, Run, longshore};
+use longshore_tests::{Run, Scene};
 use serde_json::{Value, json};
 
-struct Bench {
-    directory: tempfile::TempDir,
-    server: LocalServer,
+fn unload(scene: &Scene, table: &str, rows: &RecordBatch, source: &str, sink: &str) -> Result<Run> {
+    let file = File::create(scene.path().join(format!("{table}.arrow")))?;
+    let mut writer = FileWriter::try_new(file, &rows.schema())?;
+    writer.write(rows)?;
+    writer.finish()?;
+    let definition = format!("{table}.yaml");
+    let pipeline = format!(
+        "source:\n  type: file\n  path: {table}.arrow\n  table: {table}\n{source}{}  buckets-num: 2\n{sink}",
+        scene.server.sink()?,
+    );
+    scene.write(&definition, &pipeline)?;
+    scene.longshore(&["run", &definition])
 }
 
-impl Bench {
-    fn new() -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let server = LocalServer::start(&directory.path().join("data"))?;
-        Ok(Self { directory, server })
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn unload(&self, table: &str, rows: &RecordBatch, more: &str, sink: &str) -> Result<Run> {
-        let file = File::create(self.path().join(format!("{table}.arrow")))?;
-        let mut writer = FileWriter::try_new(file, &rows.schema())?;
-        writer.write(rows)?;
-        writer.finish()?;
-        let pipeline = format!(
-            "source:\n  type: file\n  path: {table}.arrow\n  table: {table}\n{more}sink:\n  type: maxcompute\n  \
-             endpoint: {}\n  project: {}\n  access-id: {}\n  access-key: {}\n  buckets-num: 2\n{sink}",
-            self.server.value("ODPS_ENDPOINT")?,
-            self.server.value("ODPS_PROJECT")?,
-            self.server.value("ODPS_ACCESS_ID")?,
-            self.server.value("ODPS_ACCESS_KEY")?,
-        );
-        let definition = format!("{table}.yaml");
-        std::fs::write(self.path().join(&definition), pipeline)?;
-        Run::of(longshore(&["run", &definition])?.current_dir(self.path()))
-    }
-
-    /// A table's columns as name and type.
-    fn types(&self, table: &str) -> Result<Vec<(String, String)>> {
-        let schema = Run::of(
-            longshore(&["local", "schema", table, "--output", "json", "--endpoint"])?
-                .arg(self.server.value("ODPS_ENDPOINT")?),
-        )?
-        .success()?;
-        let schema: Value = serde_json::from_str(&schema.stdout)?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let columns = schema["columns"].as_array().context("columns")?;
-        Ok(columns
-            .iter()
-            .map(|column| (text(&column["name"]), text(&column["type"]).to_uppercase()))
-            .collect())
-    }
-
-    /// Rows by id, as pyodps' canonical text.
-    fn read(&self, table: &str) -> Result<Vec<Value>> {
-        let rows = Pyodps.call(&self.server, &["read", table])?;
-        let mut rows = rows
-            .lines()
-            .map(|line| Ok(serde_json::from_str(line)?))
-            .collect::<Result<Vec<Value>>>()?;
-        rows.sort_by_key(|row| row["id"].as_str().and_then(|id| id.parse::<u64>().ok()));
-        Ok(rows)
-    }
+/// A table's columns as name and type.
+fn types(scene: &Scene, table: &str) -> Result<Vec<(String, String)>> {
+    let schema = scene.server.inspect(&["schema", table])?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let columns = schema["columns"].as_array().context("columns")?;
+    Ok(columns
+        .iter()
+        .map(|column| (text(&column["name"]), text(&column["type"]).to_uppercase()))
+        .collect())
 }
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
@@ -100,7 +62,7 @@ fn column(rows: &[Value], name: &str) -> Vec<Value> {
 
 #[test]
 fn numbers_at_their_edges() -> Result<()> {
-    let bench = Bench::new()?;
+    let scene = Scene::new()?;
     let rows = batch(vec![
         (
             "double",
@@ -129,9 +91,8 @@ fn numbers_at_their_edges() -> Result<()> {
             Arc::new(Int64Array::from(vec![i64::MAX, -i64::MAX, 0, 1])),
         ),
     ])?;
-    bench.unload("numbers", &rows, "", "")?.success()?;
-    let types: Vec<String> = bench
-        .types("numbers")?
+    unload(&scene, "numbers", &rows, "", "")?.success()?;
+    let types: Vec<String> = types(&scene, "numbers")?
         .into_iter()
         .map(|(_, ty)| ty)
         .collect();
@@ -148,7 +109,7 @@ fn numbers_at_their_edges() -> Result<()> {
             "BIGINT"
         ]
     );
-    let found = bench.read("numbers")?;
+    let found = scene.read("numbers", None)?;
     assert_eq!(column(&found, "double"), ["nan", "inf", "-0.0", "5e-324"]);
     assert_eq!(
         column(&found, "float"),
@@ -167,7 +128,7 @@ fn numbers_at_their_edges() -> Result<()> {
 
     // The one 64-bit number that BIGINT has not.
     let smallest = batch(vec![("i64", Arc::new(Int64Array::from(vec![i64::MIN])))])?;
-    let refused = bench.unload("smallest", &smallest, "", "")?;
+    let refused = unload(&scene, "smallest", &smallest, "", "")?;
     assert_eq!(refused.code, 3, "{refused:?}");
     assert!(
         refused.stderr.contains("-9223372036854775808"),
@@ -179,21 +140,15 @@ fn numbers_at_their_edges() -> Result<()> {
 /// D3: a key of unsigned 64-bit numbers, which is a DECIMAL key.
 #[test]
 fn unsigned_numbers_as_primary_key() -> Result<()> {
-    let bench = Bench::new()?;
+    let scene = Scene::new()?;
     let keys = UInt64Array::from(vec![0, u64::MAX, 1 << 63, 7]);
     let rows = batch(vec![
         ("k", Arc::new(keys)),
         ("v", Arc::new(StringArray::from(vec!["a", "b", "c", "d"]))),
     ])?;
-    bench
-        .unload("keyed", &rows, "  primary-key: [k]\n", "")?
-        .success()?;
-    assert!(
-        bench
-            .types("keyed")?
-            .contains(&("k".to_owned(), "DECIMAL(20,0)".to_owned()))
-    );
-    let found = bench.read("keyed")?;
+    unload(&scene, "keyed", &rows, "  primary-key: [k]\n", "")?.success()?;
+    assert!(types(&scene, "keyed")?.contains(&("k".to_owned(), "DECIMAL(20,0)".to_owned())));
+    let found = scene.read("keyed", None)?;
     assert_eq!(
         column(&found, "k"),
         ["0", "18446744073709551615", "9223372036854775808", "7"]
@@ -203,7 +158,7 @@ fn unsigned_numbers_as_primary_key() -> Result<()> {
 
 #[test]
 fn times_of_day_are_text_on_every_level() -> Result<()> {
-    let bench = Bench::new()?;
+    let scene = Scene::new()?;
     let time =
         |values: Vec<Option<i64>>| Arc::new(Time64MicrosecondArray::from(values)) as ArrayRef;
     let noon = 12 * 3_600_000_000_i64;
@@ -231,16 +186,15 @@ fn times_of_day_are_text_on_every_level() -> Result<()> {
         ("list", Arc::new(list)),
         ("structure", Arc::new(structure)),
     ])?;
-    bench.unload("times", &rows, "", "")?.success()?;
+    unload(&scene, "times", &rows, "", "")?.success()?;
     assert_eq!(
-        bench
-            .types("times")?
+        types(&scene, "times")?
             .into_iter()
             .map(|(_, ty)| ty)
             .collect::<Vec<_>>(),
         ["BIGINT", "STRING", "ARRAY<STRING>", "STRUCT<AT:STRING>"]
     );
-    let found = bench.read("times")?;
+    let found = scene.read("times", None)?;
     assert_eq!(column(&found, "t"), ["12:00:00.000001", "00:00:00.000000"]);
     assert_eq!(
         column(&found, "list"),
@@ -259,7 +213,7 @@ fn arrow_array_offsets(offsets: &[i32]) -> arrow_buffer::OffsetBuffer<i32> {
 
 #[test]
 fn every_layout_of_texts_bytes_and_lists() -> Result<()> {
-    let bench = Bench::new()?;
+    let scene = Scene::new()?;
     let texts = [Some("杭州"), Some(""), None];
     let bytes = [Some(&b"\x00\xff"[..]), Some(&b""[..]), None];
     let mut map = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
@@ -315,8 +269,8 @@ fn every_layout_of_texts_bytes_and_lists() -> Result<()> {
             Arc::new(Int32Array::from(vec![Some(0), None, Some(1)])),
         ),
     ])?;
-    bench.unload("layouts", &rows, "", "")?.success()?;
-    let found = bench.read("layouts")?;
+    unload(&scene, "layouts", &rows, "", "")?.success()?;
+    let found = scene.read("layouts", None)?;
     for name in ["utf8", "large_utf8", "utf8_view", "dictionary"] {
         assert_eq!(
             column(&found, name),
@@ -360,7 +314,7 @@ fn every_layout_of_texts_bytes_and_lists() -> Result<()> {
 
 #[test]
 fn the_first_and_the_last_day_and_no_day_beyond() -> Result<()> {
-    let bench = Bench::new()?;
+    let scene = Scene::new()?;
     const FIRST_US: i64 = -62_135_596_800_000_000;
     const LAST_US: i64 = 253_402_300_799_999_999;
     let moments = |values: Vec<i64>| Arc::new(TimestampMicrosecondArray::from(values));
@@ -376,20 +330,8 @@ fn the_first_and_the_last_day_and_no_day_beyond() -> Result<()> {
             Arc::new(Date32Array::from(vec![-719_162, 2_932_896, -1])),
         ),
     ])?;
-    bench.unload("calendar", &rows, "", "")?.success()?;
-    let shown = Run::of(
-        longshore(&[
-            "local",
-            "show",
-            "calendar",
-            "--output",
-            "json",
-            "--endpoint",
-        ])?
-        .arg(bench.server.value("ODPS_ENDPOINT")?),
-    )?
-    .success()?
-    .stdout;
+    unload(&scene, "calendar", &rows, "", "")?.success()?;
+    let shown = scene.server.inspect(&["show", "calendar"])?.to_string();
     for text in [
         "0001-01-01 00:00:00",
         "9999-12-31 23:59:59.999999",
@@ -404,30 +346,34 @@ fn the_first_and_the_last_day_and_no_day_beyond() -> Result<()> {
         ("wall_clock", moments(vec![FIRST_US - 1, LAST_US + 1])),
         ("day", Arc::new(Date32Array::from(vec![0, 2_932_897]))),
     ])?;
-    let run = bench.unload("beyond", &beyond, "", "  on-bad-value: dead-letter\n")?;
+    let run = unload(
+        &scene,
+        "beyond",
+        &beyond,
+        "",
+        "  on-bad-value: dead-letter\n",
+    )?;
     assert_eq!(run.code, 10, "{run:?}");
     assert!(run.stdout.contains("kept aside: 2 rows"), "{run:?}");
-    assert_eq!(bench.read("beyond")?.len(), 0);
+    assert_eq!(scene.read("beyond", None)?.len(), 0);
     Ok(())
 }
 
 #[test]
 fn a_field_holds_eight_mebibytes_and_not_a_byte_more() -> Result<()> {
     const LIMIT: usize = 8 << 20;
-    let bench = Bench::new()?;
+    let scene = Scene::new()?;
     let texts = ["x".repeat(LIMIT), "y".repeat(LIMIT + 1)];
     let rows = batch(vec![(
         "text",
         Arc::new(StringArray::from_iter_values(&texts)),
     )])?;
-    let refused = bench.unload("strict", &rows, "", "")?;
+    let refused = unload(&scene, "strict", &rows, "", "")?;
     assert_eq!(refused.code, 3, "{refused:?}");
     assert!(refused.stderr.contains("8388609 bytes"), "{refused:?}");
-    let run = bench
-        .unload("lenient", &rows, "", "  on-bad-value: null\n")?
-        .success()?;
+    let run = unload(&scene, "lenient", &rows, "", "  on-bad-value: null\n")?.success()?;
     assert!(run.stdout.contains("1 values"), "{run:?}");
-    let found = bench.read("lenient")?;
+    let found = scene.read("lenient", None)?;
     assert_eq!(found[0]["text"].as_str().map(str::len), Some(LIMIT));
     assert_eq!(found[1]["text"], Value::Null);
     Ok(())
@@ -435,7 +381,7 @@ fn a_field_holds_eight_mebibytes_and_not_a_byte_more() -> Result<()> {
 
 #[test]
 fn lengths_are_kept_or_left_out_and_instants_become_what_is_asked_for() -> Result<()> {
-    let bench = Bench::new()?;
+    let scene = Scene::new()?;
     let typed = |name: &str, ty: &str| {
         Field::new(name, DataType::Utf8, true)
             .with_metadata([("longshore.type".to_owned(), ty.to_owned())].into())
@@ -456,7 +402,7 @@ fn lengths_are_kept_or_left_out_and_instants_become_what_is_asked_for() -> Resul
             Arc::new(arrow_array::TimestampMillisecondArray::from(vec![-1]).with_timezone("UTC")),
         ],
     )?;
-    for (table, sink, types) in [
+    for (table, sink, expected) in [
         ("kept", "", ["BIGINT", "CHAR(3)", "VARCHAR(5)", "TIMESTAMP"]),
         (
             "left_out",
@@ -464,10 +410,13 @@ fn lengths_are_kept_or_left_out_and_instants_become_what_is_asked_for() -> Resul
             ["BIGINT", "STRING", "STRING", "DATETIME"],
         ),
     ] {
-        bench.unload(table, &rows, "", sink)?.success()?;
-        let found: Vec<String> = bench.types(table)?.into_iter().map(|(_, ty)| ty).collect();
-        assert_eq!(found, types);
-        let found = bench.read(table)?;
+        unload(&scene, table, &rows, "", sink)?.success()?;
+        let found: Vec<String> = types(&scene, table)?
+            .into_iter()
+            .map(|(_, ty)| ty)
+            .collect();
+        assert_eq!(found, expected);
+        let found = scene.read(table, None)?;
         assert_eq!(column(&found, "c"), ["abc"]);
         assert_eq!(column(&found, "v"), ["杭州市"]);
         let at = found[0]["at"].as_str().context("a moment")?;

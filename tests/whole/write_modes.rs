@@ -2,21 +2,12 @@
 //! clients.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::{Context, Result};
-use longshore_tests::{
-    Client, JavaSdk, LocalServer, Pyodps, Run, assert_same_rows, dataset, longshore, rows_of,
-};
-use serde_json::{Value, json};
+use longshore_tests::{Client, JavaSdk, Pyodps, Run, Scene, assert_same_rows, dataset, rows_of};
+use serde_json::json;
 
 use crate::unloaded::assert_both_read;
-
-/// A directory for pipelines and their input, and a server.
-struct Scene {
-    directory: tempfile::TempDir,
-    server: LocalServer,
-}
 
 /// What the parts of a definition have beyond the usual.
 #[derive(Default)]
@@ -27,67 +18,32 @@ struct Pipeline<'a> {
     pipeline: &'a str,
 }
 
-impl Scene {
-    fn new() -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let server = LocalServer::start(&directory.path().join("data"))?;
-        Ok(Self { directory, server })
-    }
+/// Runs `longshore COMMAND` on a pipeline; each option stands on a line of its own.
+fn command(scene: &Scene, command: &str, pipeline: &Pipeline<'_>) -> Result<Run> {
+    let lines = |text: &str| {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.fold(String::new(), |mut all, line| {
+            let _ = writeln!(all, "  {line}");
+            all
+        })
+    };
+    let definition = format!(
+        "source:\n  type: file\n{}{}  buckets-num: 4\n{}pipeline:\n  name: {}\n{}",
+        lines(pipeline.source),
+        scene.server.sink()?,
+        lines(pipeline.sink),
+        pipeline.name,
+        lines(pipeline.pipeline),
+    );
+    let file = format!("{}.yaml", pipeline.name);
+    scene.write(&file, &definition)?;
+    scene.longshore(&[command, &file])
+}
 
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn write(&self, file: &str, lines: &str) -> Result<()> {
-        let path = self.path().join(file);
-        std::fs::create_dir_all(path.parent().context("a file has a directory")?)?;
-        Ok(std::fs::write(path, lines)?)
-    }
-
-    /// Runs `longshore COMMAND` on a pipeline; each option stands on a line of its own.
-    fn longshore(&self, command: &str, pipeline: &Pipeline<'_>) -> Result<Run> {
-        let lines = |text: &str| {
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            lines.fold(String::new(), |mut all, line| {
-                let _ = writeln!(all, "  {line}");
-                all
-            })
-        };
-        let definition = format!(
-            "source:\n  type: file\n{}sink:\n  type: maxcompute\n  endpoint: {}\n  project: {}\n  access-id: {}\n  \
-             access-key: {}\n  buckets-num: 4\n{}pipeline:\n  name: {}\n{}",
-            lines(pipeline.source),
-            self.server.value("ODPS_ENDPOINT")?,
-            self.server.value("ODPS_PROJECT")?,
-            self.server.value("ODPS_ACCESS_ID")?,
-            self.server.value("ODPS_ACCESS_KEY")?,
-            lines(pipeline.sink),
-            pipeline.name,
-            lines(pipeline.pipeline),
-        );
-        let file = format!("{}.yaml", pipeline.name);
-        self.write(&file, &definition)?;
-        Run::of(longshore(&[command, &file])?.current_dir(self.path()))
-    }
-
-    fn run(&self, pipeline: &Pipeline<'_>) -> Result<Run> {
-        self.longshore("run", pipeline)?
-            .success()
-            .with_context(|| pipeline.name.to_owned())
-    }
-
-    /// Rows as pyodps reads them, in order of `id`.
-    fn read(&self, table: &str, partition: Option<&str>) -> Result<Vec<Value>> {
-        let mut call = vec!["read", table];
-        call.extend(partition.into_iter().flat_map(|pt| ["--partition", pt]));
-        let lines = Pyodps.call(&self.server, &call)?;
-        let mut rows = lines
-            .lines()
-            .map(|line| Ok(serde_json::from_str(line)?))
-            .collect::<Result<Vec<Value>>>()?;
-        rows.sort_by_key(|row| row["id"].as_str().and_then(|id| id.parse::<i64>().ok()));
-        Ok(rows)
-    }
+fn run(scene: &Scene, pipeline: &Pipeline<'_>) -> Result<Run> {
+    command(scene, "run", pipeline)?
+        .success()
+        .with_context(|| pipeline.name.to_owned())
 }
 
 #[test]
@@ -108,12 +64,15 @@ fn each_tunnel_carries_all_types() -> Result<()> {
             "stream"
         };
         let name = format!("{kind}_{compress}");
-        scene.run(&Pipeline {
-            name: &name,
-            source: &format!("path: types.arrow\ntable: {name}"),
-            sink: &format!("{tunnel}\ncompress.algorithm: {compress}"),
-            ..Pipeline::default()
-        })?;
+        run(
+            &scene,
+            &Pipeline {
+                name: &name,
+                source: &format!("path: types.arrow\ntable: {name}"),
+                sink: &format!("{tunnel}\ncompress.algorithm: {compress}"),
+                ..Pipeline::default()
+            },
+        )?;
         if compress == "zlib" {
             assert_both_read(&scene.server, &name, None, &expected)?;
         } else {
@@ -132,12 +91,15 @@ fn arrow_blocks_of_several_writers_hold_each_row_once() -> Result<()> {
         .map(|id| format!("{{\"id\":{id},\"part\":{}}}\n", id % 3))
         .collect();
     scene.write("rows.json", &lines)?;
-    scene.run(&Pipeline {
-        name: "writers",
-        source: "path: rows.json\nschema: {id: bigint, part: int}\ntable: t\npartition-by: part",
-        sink: "tunnel: arrow\nblock-size: 64kb\narrow.batch-rows: 1000\nslot-num: 2",
-        pipeline: "parallelism: 3\ncheckpoint-interval: 50ms",
-    })?;
+    run(
+        &scene,
+        &Pipeline {
+            name: "writers",
+            source: "path: rows.json\nschema: {id: bigint, part: int}\ntable: t\npartition-by: part",
+            sink: "tunnel: arrow\nblock-size: 64kb\narrow.batch-rows: 1000\nslot-num: 2",
+            pipeline: "parallelism: 3\ncheckpoint-interval: 50ms",
+        },
+    )?;
     let mut ids = Vec::new();
     for part in 0..3 {
         for row in scene.read("t", Some(&format!("part={part}")))? {
@@ -203,7 +165,7 @@ fn operations_on_one_change_stream() -> Result<()> {
         // Each has a table of its own.
         let changes = CHANGES.replace(r#""table":"t""#, &format!(r#""table":"{name}""#));
         scene.write("changes.json", &changes)?;
-        scene.run(&definition)?;
+        run(&scene, &definition)?;
         let mut rows = scene.read(&name, None)?;
         rows.sort_by_key(ToString::to_string);
         let mut expected = expected;
@@ -216,7 +178,8 @@ fn operations_on_one_change_stream() -> Result<()> {
     // Inserts into the table with a primary key that a run above made are refused with the reason.
     let changes = CHANGES.replace(r#""table":"t""#, r#""table":"auto_batch""#);
     scene.write("changes.json", &changes)?;
-    let refused = scene.longshore(
+    let refused = command(
+        &scene,
         "run",
         &Pipeline {
             name: "refused",
@@ -244,19 +207,20 @@ fn streams_say_what_they_do_not_promise() -> Result<()> {
         sink: "tunnel: stream",
         ..Pipeline::default()
     };
-    let explained = scene.longshore("explain", &definition)?.success()?;
+    let explained = command(&scene, "explain", &definition)?.success()?;
     assert!(
         explained.stdout.contains("at least once"),
         "{}",
         explained.stdout
     );
-    let run = scene.run(&definition)?;
+    let run = run(&scene, &definition)?;
     assert!(
         run.stderr.contains("twice after a failure"),
         "{}",
         run.stderr
     );
-    let refused = scene.longshore(
+    let refused = command(
+        &scene,
         "validate",
         &Pipeline {
             sink: "tunnel: stream\noverwrite: true",
@@ -286,7 +250,7 @@ fn each_run_overwrites_the_partitions_it_has_rows_for() -> Result<()> {
         sink: "overwrite: true",
         pipeline: "checkpoint-interval: 10ms",
     };
-    scene.run(&definition)?;
+    run(&scene, &definition)?;
     let counts = || -> Result<Vec<usize>> {
         let count = |part| Ok(scene.read("t", Some(&format!("part={part}")))?.len());
         (0..3).map(count).collect()
@@ -294,13 +258,14 @@ fn each_run_overwrites_the_partitions_it_has_rows_for() -> Result<()> {
     assert_eq!(counts()?, [3_000, 3_000, 3_000]);
     // The next day has rows of two partitions.
     scene.write("rows/2.json", &lines(20_000..20_010, 2))?;
-    scene.run(&definition)?;
+    run(&scene, &definition)?;
     assert_eq!(counts()?, [5, 5, 3_000]);
     // Nothing new: nothing is replaced.
-    scene.run(&definition)?;
+    run(&scene, &definition)?;
     assert_eq!(counts()?, [5, 5, 3_000]);
 
-    let several = scene.longshore(
+    let several = command(
+        &scene,
         "run",
         &Pipeline {
             name: "several",
@@ -321,22 +286,28 @@ fn partial_upserts_leave_other_columns_alone() -> Result<()> {
         "whole.json",
         "{\"id\":1,\"a\":\"a1\",\"b\":\"b1\"}\n{\"id\":2,\"a\":\"a2\",\"b\":\"b2\"}\n",
     )?;
-    scene.run(&Pipeline {
-        name: "whole",
-        source: "path: whole.json\nprimary-key: id\nschema: {id: bigint, a: string, b: string}\ntable: t",
-        sink: option,
-        ..Pipeline::default()
-    })?;
+    run(
+        &scene,
+        &Pipeline {
+            name: "whole",
+            source: "path: whole.json\nprimary-key: id\nschema: {id: bigint, a: string, b: string}\ntable: t",
+            sink: option,
+            ..Pipeline::default()
+        },
+    )?;
     scene.write(
         "part.json",
         "{\"id\":2,\"a\":\"new\"}\n{\"id\":3,\"a\":\"a3\"}\n",
     )?;
-    scene.run(&Pipeline {
-        name: "part",
-        source: "path: part.json\nprimary-key: id\nschema: {id: bigint, a: string}\ntable: t",
-        sink: option,
-        ..Pipeline::default()
-    })?;
+    run(
+        &scene,
+        &Pipeline {
+            name: "part",
+            source: "path: part.json\nprimary-key: id\nschema: {id: bigint, a: string}\ntable: t",
+            sink: option,
+            ..Pipeline::default()
+        },
+    )?;
     let expected = json!({
         "columns": [["id", "bigint"], ["a", "string"], ["b", "string"]],
         "rows": [["1", "a1", "b1"], ["2", "new", "b2"], ["3", "a3", null]],

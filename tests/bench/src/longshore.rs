@@ -85,13 +85,10 @@ pub(crate) fn command(directory: &Path, server: &LocalServer, target: Target) ->
     };
     let table = target.table();
     let definition = format!(
-        "source:\n  type: file\n  path: {}\n  table: {table}\n{key}sink:\n  type: maxcompute\n  endpoint: {}\n  project: {}\n  \
-         access-id: {}\n  access-key: {}\n  compress.algorithm: {}\n  buckets-num: 16\npipeline:\n  name: {table}-{}\n",
+        "source:\n  type: file\n  path: {}\n  table: {table}\n{key}{}  compress.algorithm: {}\n  buckets-num: 16\npipeline:\n  \
+         name: {table}-{}\n",
         target.file(),
-        server.value("ODPS_ENDPOINT")?,
-        server.value("ODPS_PROJECT")?,
-        server.value("ODPS_ACCESS_ID")?,
-        server.value("ODPS_ACCESS_KEY")?,
+        server.sink()?,
         target.compression,
         target.compression,
     );

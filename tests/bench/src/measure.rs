@@ -1,7 +1,5 @@
 //! One run of one writer: its resources from the operating system, its bytes from the server.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -71,12 +69,12 @@ pub(crate) fn run(command: &Command, rows: u64, server: &LocalServer) -> Result<
             measure.env(name, value);
         }
     }
-    ask(server, "POST", "traffic")?;
-    let before = ask(server, "GET", "status")?;
+    server.administer("POST", "traffic")?;
+    let before = server.administer("GET", "status")?;
     let output = measure.stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "the writer failed: {command:?}");
-    let received = ask(server, "POST", "traffic")?;
-    let after = ask(server, "GET", "status")?;
+    let received = server.administer("POST", "traffic")?;
+    let after = server.administer("GET", "status")?;
     let resources: Value = serde_json::from_slice(&output.stdout)?;
     let number = |value: &Value, name: &str| {
         value[name]
@@ -130,20 +128,4 @@ pub(crate) fn child(command: &[String]) -> Result<()> {
         })
     );
     Ok(())
-}
-
-/// A call of the server's administration.
-fn ask(server: &LocalServer, method: &str, what: &str) -> Result<Value> {
-    let address = server.address()?;
-    let mut connection = TcpStream::connect(&address)?;
-    write!(
-        connection,
-        "{method} /_longshore/{what} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    let (_, body) = answer
-        .split_once("\r\n\r\n")
-        .with_context(|| format!("the server answered {answer:?}"))?;
-    serde_json::from_str(body).with_context(|| format!("the server answered {answer:?}"))
 }

@@ -7,18 +7,11 @@ use longshore_core::sink::Sink;
 use crate::driver::{Driver, Row, declaration, options};
 use crate::service::{Fault, Service, error};
 
-fn service() -> Service {
-    Service::new()
-        .with_table("t", false, None)
-        .with_table("pt", true, None)
-        .with_table("d", false, Some(4))
-}
-
 #[test]
 fn sixteen_sessions_are_committed_in_the_time_of_one() {
     let mut rounds = Vec::new();
     for sessions in [1, 16] {
-        let mut d = Driver::new(service(), &[]);
+        let mut d = Driver::new(Service::usual(), &[]);
         let t = d.declare(declaration("pt", true, &[])).unwrap();
         let batch: Vec<Row> = (0..sessions)
             .map(|i| (0, i, Some("v"), Some(&*format!("p{i}").leak())))
@@ -41,7 +34,7 @@ fn sixteen_sessions_are_committed_in_the_time_of_one() {
 #[test]
 fn the_retries_and_the_acceptance_of_commits_follow_the_options() {
     let delta = |more: &[(&str, &str)]| {
-        let mut d = Driver::new(service(), more);
+        let mut d = Driver::new(Service::usual(), more);
         let t = d.declare(declaration("d", false, &["id"])).unwrap();
         d.write(t, false, &[(0, 1, Some("a"), None)]).unwrap();
         let items = d.prepare().unwrap();
@@ -70,7 +63,7 @@ fn the_retries_and_the_acceptance_of_commits_follow_the_options() {
 
 #[test]
 fn a_prepare_that_fails_aborts_the_sessions_it_had_finished() {
-    let mut d = Driver::new(service(), &[]);
+    let mut d = Driver::new(Service::usual(), &[]);
     let delta = d.declare(declaration("d", false, &["id"])).unwrap();
     let t = d.declare(declaration("t", false, &[])).unwrap();
     d.write(delta, false, &[(0, 1, Some("a"), None)]).unwrap();
@@ -84,7 +77,7 @@ fn a_prepare_that_fails_aborts_the_sessions_it_had_finished() {
 #[test]
 fn where_version_4_is_refused_requests_are_signed_with_version_2() {
     let more = [("region", "cn-hangzhou")];
-    let mut d = Driver::new(service(), &more);
+    let mut d = Driver::new(Service::usual(), &more);
     d.service.fail(
         Method::Get,
         "/projects/p?",
@@ -111,7 +104,7 @@ fn where_version_4_is_refused_requests_are_signed_with_version_2() {
     );
 
     // Any other failure changes nothing.
-    let mut d = Driver::new(service(), &more);
+    let mut d = Driver::new(Service::usual(), &more);
     d.service.fail(
         Method::Get,
         "/projects/p?",
@@ -128,7 +121,7 @@ fn where_version_4_is_refused_requests_are_signed_with_version_2() {
 
 #[test]
 fn committables_of_the_version_before_are_read() {
-    let mut d = Driver::new(service(), &[]);
+    let mut d = Driver::new(Service::usual(), &[]);
     let t = d.declare(declaration("t", false, &[])).unwrap();
     d.write(t, false, &[(0, 1, Some("a"), None)]).unwrap();
     let mut items = d.prepare().unwrap();

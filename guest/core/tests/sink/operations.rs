@@ -6,13 +6,6 @@ use longshore_core::sink::validate;
 use crate::driver::{Driver, Row, declaration, options, rows};
 use crate::service::Service;
 
-fn service() -> Service {
-    Service::new()
-        .with_table("t", false, None)
-        .with_table("pt", true, None)
-        .with_table("d", false, Some(4))
-}
-
 const CHANGES: &[Row] = &[
     (0, 1, Some("a"), None),
     (1, 1, Some("a"), None),
@@ -22,7 +15,7 @@ const CHANGES: &[Row] = &[
 
 #[test]
 fn insert_appends_rows_that_have_a_key() {
-    let mut d = Driver::new(service(), &[("sink.operation", "insert")]);
+    let mut d = Driver::new(Service::usual(), &[("sink.operation", "insert")]);
     let t = d.declare(declaration("t", false, &["id"])).unwrap();
     d.write(t, false, CHANGES).unwrap();
     d.checkpoint();
@@ -49,13 +42,13 @@ fn an_operation_the_table_can_not_do_is_refused() {
         ("upsert", "t", &["id"], "the table has no primary key"),
         ("upsert", "d", &[], "its rows have no primary key"),
     ] {
-        let mut d = Driver::new(service(), &[("operation", operation)]);
+        let mut d = Driver::new(Service::usual(), &[("operation", operation)]);
         let error = d.declare(declaration(table, false, key)).unwrap_err();
         assert_eq!(error.class, ErrorClass::Schema, "{error}");
         assert!(error.message.contains(reason), "{error}");
         assert!(error.message.contains("operation"), "{error}");
     }
-    let mut d = Driver::new(service(), &[("overwrite", "true")]);
+    let mut d = Driver::new(Service::usual(), &[("overwrite", "true")]);
     let error = d.declare(declaration("d", false, &["id"])).unwrap_err();
     assert!(error.message.contains("can be overwritten"), "{error}");
 }
@@ -103,7 +96,7 @@ fn a_column_for_the_operation_must_be_free() {
         ("operation", "append-only"),
         ("mapping.operation.type.to", "Name"),
     ];
-    let mut d = Driver::new(service(), &more);
+    let mut d = Driver::new(Service::usual(), &more);
     let error = d.declare(declaration("t", false, &[])).unwrap_err();
     assert!(
         error.message.contains("have a column `Name` already"),
@@ -182,7 +175,7 @@ fn combinations_without_a_meaning_are_refused_before_anything_is_contacted() {
 
 #[test]
 fn partial_upserts_name_the_columns_they_have() {
-    let mut s = service();
+    let mut s = Service::usual();
     s.partial = true;
     s.tables
         .get_mut("d")
@@ -205,7 +198,10 @@ fn partial_upserts_name_the_columns_they_have() {
     assert_eq!(deleted.len(), 1);
     assert!(updated.iter().all(|ids| **ids == [20]), "{updated:?}");
 
-    let mut d = Driver::new(service(), &[("upsert.partial-column.enable", "true")]);
+    let mut d = Driver::new(
+        Service::usual(),
+        &[("upsert.partial-column.enable", "true")],
+    );
     let t = d.declare(declaration("d", false, &["id"])).unwrap();
     d.write(t, false, &[(0, 1, Some("v"), None)]).unwrap();
     let error = d.prepare().unwrap_err();

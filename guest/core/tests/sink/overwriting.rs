@@ -7,18 +7,11 @@ use longshore_core::sink::Sink;
 use crate::driver::{Driver, declaration, options, rows};
 use crate::service::{Service, error};
 
-fn service() -> Service {
-    Service::new()
-        .with_table("t", false, None)
-        .with_table("pt", true, None)
-        .with_table("d", false, Some(4))
-}
-
 #[test]
 fn the_first_commit_of_a_run_replaces_and_the_next_ones_append() {
     for tunnel in ["batch", "arrow"] {
         let more = [("overwrite", "true"), ("tunnel", tunnel)];
-        let mut d = Driver::new(service(), &more);
+        let mut d = Driver::new(Service::usual(), &more);
         let old = |p: &str, id| (p.to_owned(), id, Some("old".to_owned()));
         d.service.tables.get_mut("pt").unwrap().appended =
             vec![old("pt=x", 90), old("pt=y", 91), old("pt=z", 92)];
@@ -55,7 +48,7 @@ fn the_first_commit_of_a_run_replaces_and_the_next_ones_append() {
 #[test]
 fn what_replaces_is_committed_before_what_was_written_after_it() {
     let more = [("overwrite", "true")];
-    let mut d = Driver::new(service(), &more);
+    let mut d = Driver::new(Service::usual(), &more);
     let t = d.declare(declaration("t", false, &[])).unwrap();
     d.write(t, false, &[(0, 1, Some("a"), None)]).unwrap();
     // A column more parts the rows of one checkpoint into two sessions.
@@ -94,7 +87,7 @@ fn what_replaces_is_committed_before_what_was_written_after_it() {
 
 #[test]
 fn writers_do_not_overwrite_each_other() {
-    let d = Driver::new(service(), &[]);
+    let d = Driver::new(Service::usual(), &[]);
     let error = Sink::open(&options(&[("overwrite", "true")]), 0, 2, None, d.clock()).err();
     let error = error.unwrap();
     assert!(error.message.contains("`parallelism`"), "{error}");

@@ -112,6 +112,14 @@ impl Service {
         }
     }
 
+    /// With an append table `t`, a partitioned one `pt`, and a Delta table `d` of four buckets.
+    pub fn usual() -> Self {
+        Self::new()
+            .with_table("t", false, None)
+            .with_table("pt", true, None)
+            .with_table("d", false, Some(4))
+    }
+
     pub fn with_table(mut self, name: &str, partitioned: bool, delta_buckets: Option<u32>) -> Self {
         let table = Table {
             columns: vec![

@@ -7,18 +7,11 @@ use longshore_core::request::Method;
 use crate::driver::{Driver, Row, declaration, rows};
 use crate::service::{Fault, Service, error};
 
-fn service() -> Service {
-    Service::new()
-        .with_table("t", false, None)
-        .with_table("pt", true, None)
-        .with_table("d", false, Some(4))
-}
-
 #[test]
 fn arrow_blocks_are_committed_once_like_others() {
     for compress in ["raw", "zlib"] {
         let mut d = Driver::new(
-            service(),
+            Service::usual(),
             &[
                 ("tunnel", "arrow"),
                 ("compress.algorithm", compress),
@@ -45,7 +38,7 @@ fn arrow_blocks_are_committed_once_like_others() {
 
 #[test]
 fn a_value_the_arrow_tunnel_can_not_carry_refuses_only_its_row() {
-    let mut d = Driver::new(service(), &[("tunnel", "arrow")]);
+    let mut d = Driver::new(Service::usual(), &[("tunnel", "arrow")]);
     let t = d.declare(declaration("t", false, &[])).unwrap();
     let error = d
         .write(
@@ -62,7 +55,7 @@ fn a_value_the_arrow_tunnel_can_not_carry_refuses_only_its_row() {
 fn stream(more: &[(&str, &str)]) -> (Driver, u32) {
     let mut all = vec![("tunnel", "stream"), ("slot-num", "2")];
     all.extend(more);
-    let mut d = Driver::new(service(), &all);
+    let mut d = Driver::new(Service::usual(), &all);
     let t = d.declare(declaration("pt", true, &[])).unwrap();
     (d, t)
 }
@@ -173,7 +166,7 @@ fn full_buffers_make_one_block_for_each_partition_and_checkpoint() {
     let text: &'static str = "x".repeat(1000).leak();
     let mut blocks = Vec::new();
     for enabled in ["false", "true"] {
-        let mut d = Driver::new(service(), &[("sink.file-cached.enable", enabled)]);
+        let mut d = Driver::new(Service::usual(), &[("sink.file-cached.enable", enabled)]);
         let t = d.declare(declaration("pt", true, &[])).unwrap();
         for round in 0..20 {
             let batch: Vec<Row> = (0..100)
@@ -202,7 +195,7 @@ fn full_buffers_make_one_block_for_each_partition_and_checkpoint() {
 fn flushes_of_one_session_run_side_by_side_up_to_the_limit() {
     for (limit, table, key) in [("3", "t", &[][..]), ("2", "d", &["id"])] {
         let more = [("flush.concurrent-num", limit), ("flush.rows", "4")];
-        let mut d = Driver::new(service(), &more);
+        let mut d = Driver::new(Service::usual(), &more);
         let t = d.declare(declaration(table, false, key)).unwrap();
         let batch: Vec<Row> = (0..64).map(|i| (0, i, Some("v"), None)).collect();
         d.write(t, false, &batch).unwrap();

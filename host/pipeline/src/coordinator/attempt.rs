@@ -215,12 +215,13 @@ impl Attempt<'_> {
             let Some(table) = self.targets.tables.get_mut(target) else {
                 continue;
             };
-            table.rows.read += event_count(&new.batch);
+            let new_events = event_count(&new.batch);
+            table.rows.read += new_events;
             table.bytes += batch.bytes;
             table.unprepared = true;
             self.coordinator.live.metrics.read(
                 &table.rows.table,
-                event_count(&new.batch),
+                new_events,
                 batch.bytes,
                 origin.newest_event_ms(),
             );

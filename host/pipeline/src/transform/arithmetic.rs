@@ -75,7 +75,7 @@ pub(super) fn bind(
         } else {
             ty
         };
-        return cast(Bound::null(), &ty, Unfit::Fails, context.zone);
+        return Bound::null_of(&ty);
     }
     if is_float(&left.ty) || is_float(&right.ty) {
         // FLOAT with an integer stays FLOAT, as it does in Flink CDC.

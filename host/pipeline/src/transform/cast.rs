@@ -37,8 +37,7 @@ pub(super) fn cast(from: Bound, to: &DataType, unfit: Unfit, zone: Tz) -> Result
         return Ok(from);
     }
     if from.is_untyped() && from.constant().is_some() {
-        let null = ScalarValue::try_new_null(to).map_err(|error| error.to_string())?;
-        return Ok(Bound::literal(null));
+        return Bound::null_of(to);
     }
     if !possible(&from.ty, to) {
         return Err(format!(

@@ -366,6 +366,6 @@ fn null_if(binder: &Binder<'_>, args: Vec<Bound>) -> Result<Bound, String> {
         return Ok(value);
     }
     let equal = compare(binder, Comparison::Equal, value.clone(), other)?;
-    let null = cast(Bound::null(), &value.ty, Unfit::Fails, binder.context.zone)?;
+    let null = Bound::null_of(&value.ty)?;
     choose(binder, vec![(equal, null)], value)
 }

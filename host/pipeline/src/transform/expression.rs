@@ -136,6 +136,13 @@ impl Bound {
         Self::literal(ScalarValue::Null)
     }
 
+    /// NULL of a type.
+    pub(super) fn null_of(ty: &DataType) -> Result<Self, String> {
+        ScalarValue::try_new_null(ty)
+            .map(Self::literal)
+            .map_err(|error| error.to_string())
+    }
+
     /// The value of a constant.
     pub(super) fn constant(&self) -> Option<&ScalarValue> {
         self.expr.downcast_ref::<Literal>().map(Literal::value)

@@ -204,6 +204,7 @@ mod tests {
 
     #[test]
     fn symbols_are_those_of_the_format() {
+        let told = |found: Symbol| (found.symbol, found.extra.len, found.extra.bits);
         // Length, symbol, number of extra bits, their value.
         for (value, symbol, len, extra) in [
             (3, 257, 0, 0),
@@ -219,12 +220,7 @@ mod tests {
             (257, 284, 5, 30),
             (258, 285, 0, 0),
         ] {
-            let found = length(value);
-            assert_eq!(
-                (found.symbol, found.extra.len, found.extra.bits),
-                (symbol, len, extra),
-                "length {value}"
-            );
+            assert_eq!(told(length(value)), (symbol, len, extra), "length {value}");
             assert_eq!(extra_length_bits(symbol), len as usize);
         }
         for (value, symbol, len, extra) in [
@@ -239,12 +235,8 @@ mod tests {
             (24_577, 29, 13, 0),
             (32_768, 29, 13, 8_191),
         ] {
-            let found = distance_of(value);
-            assert_eq!(
-                (found.symbol, found.extra.len, found.extra.bits),
-                (symbol, len, extra),
-                "distance {value}"
-            );
+            let found = told(distance_of(value));
+            assert_eq!(found, (symbol, len, extra), "distance {value}");
             assert_eq!(extra_distance_bits(symbol), len as usize);
         }
     }

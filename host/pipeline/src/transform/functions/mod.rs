@@ -1,9 +1,11 @@
 //! The functions, by the names Flink CDC has for them.
 
 mod arguments;
+mod encoding;
 mod nested;
 mod number;
 mod pattern;
+mod results;
 mod temporal;
 mod text;
 
@@ -110,6 +112,7 @@ pub(super) fn names() -> Vec<&'static str> {
 fn all() -> impl Iterator<Item = &'static Definition> {
     [
         text::FUNCTIONS,
+        encoding::FUNCTIONS,
         pattern::FUNCTIONS,
         number::FUNCTIONS,
         temporal::FUNCTIONS,

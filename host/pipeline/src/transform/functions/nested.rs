@@ -292,14 +292,17 @@ fn span(offsets: &OffsetBuffer<i32>, row: usize) -> Option<(usize, usize)> {
     Some((from, to))
 }
 
-/// For every row the place among `values` of the first one that equals `wanted`: `None` where the
-/// row or what is wanted is NULL, `Some(None)` where it is not there.
+/// For every row a place among its elements: `None` where the row or what is wanted is NULL,
+/// `Some(None)` where it is not there.
+type FirstPlaces = Vec<Option<Option<u32>>>;
+
+/// Where each row's first one of `values` that equals `wanted` is.
 fn first_equal(
     values: &ArrayRef,
     offsets: &OffsetBuffer<i32>,
     nulls: Option<&NullBuffer>,
     wanted: &ArrayRef,
-) -> Result<Vec<Option<Option<u32>>>, DataFusionError> {
+) -> Result<FirstPlaces, DataFusionError> {
     let rows = wanted.len();
     // What is wanted, once for every value of its row; values before and after those of the rows
     // are compared with NULL.
@@ -398,71 +401,66 @@ fn array_and_value(
     Ok(Some(vec![list, cast(value, &ty, Unfit::Fails, zone)?]))
 }
 
-fn array_contains(binder: &Binder<'_>, args: Vec<Bound>) -> Result<Bound, String> {
-    let Some(args) = array_and_value("ARRAY_CONTAINS", binder, args)? else {
-        return cast(
-            Bound::null(),
-            &DataType::Boolean,
-            Unfit::Fails,
-            binder.context.zone,
-        );
+/// Looks for a value in arrays; `tell` makes the result of the places found.
+fn search(
+    name: &'static str,
+    ty: &DataType,
+    binder: &Binder<'_>,
+    args: Vec<Bound>,
+    tell: fn(FirstPlaces, &OffsetBuffer<i32>) -> ArrayRef,
+) -> Result<Bound, String> {
+    let Some(args) = array_and_value(name, binder, args)? else {
+        return Bound::null_of(ty);
     };
     Ok(Bound::call(
-        "ARRAY_CONTAINS",
+        name,
         args,
-        DataType::Boolean,
+        ty.clone(),
         Behavior::PLAIN,
-        |args, rows| {
+        move |args, rows| {
             let columns = arrays(args, rows)?;
             let [list, value] = columns.as_slice() else {
                 return Err(failed("an array and a value are needed"));
             };
             let list = list.as_list::<i32>();
             let found = first_equal(list.values(), list.offsets(), list.nulls(), value)?;
-            let contains: BooleanArray = found
-                .into_iter()
-                .map(|found| found.map(|place| place.is_some()))
-                .collect();
-            Ok(ColumnarValue::Array(Arc::new(contains)))
+            Ok(ColumnarValue::Array(tell(found, list.offsets())))
         },
     ))
 }
 
-fn array_position(binder: &Binder<'_>, args: Vec<Bound>) -> Result<Bound, String> {
-    let Some(args) = array_and_value("ARRAY_POSITION", binder, args)? else {
-        return cast(
-            Bound::null(),
-            &DataType::Int32,
-            Unfit::Fails,
-            binder.context.zone,
-        );
-    };
-    Ok(Bound::call(
-        "ARRAY_POSITION",
+fn array_contains(binder: &Binder<'_>, args: Vec<Bound>) -> Result<Bound, String> {
+    search(
+        "ARRAY_CONTAINS",
+        &DataType::Boolean,
+        binder,
         args,
-        DataType::Int32,
-        Behavior::PLAIN,
-        |args, rows| {
-            let columns = arrays(args, rows)?;
-            let [list, value] = columns.as_slice() else {
-                return Err(failed("an array and a value are needed"));
-            };
-            let list = list.as_list::<i32>();
-            let found = first_equal(list.values(), list.offsets(), list.nulls(), value)?;
-            let positions: Int32Array = found
+        |found, _| {
+            let contains = found
                 .into_iter()
-                .enumerate()
-                .map(|(row, found)| {
-                    let (from, _) = span(list.offsets(), row)?;
-                    match found? {
-                        None => Some(0),
-                        Some(place) => i32::try_from(place as usize - from + 1).ok(),
-                    }
-                })
-                .collect();
-            Ok(ColumnarValue::Array(Arc::new(positions)))
+                .map(|found| found.map(|place| place.is_some()));
+            Arc::new(contains.collect::<BooleanArray>())
         },
-    ))
+    )
+}
+
+fn array_position(binder: &Binder<'_>, args: Vec<Bound>) -> Result<Bound, String> {
+    search(
+        "ARRAY_POSITION",
+        &DataType::Int32,
+        binder,
+        args,
+        |found, offsets| {
+            let positions = found.into_iter().enumerate().map(|(row, found)| {
+                let (from, _) = span(offsets, row)?;
+                match found? {
+                    None => Some(0),
+                    Some(place) => i32::try_from(place as usize - from + 1).ok(),
+                }
+            });
+            Arc::new(positions.collect::<Int32Array>())
+        },
+    )
 }
 
 /// `ELEMENT(array)`: the only element of an array that has one.

@@ -173,7 +173,7 @@ fn round(binder: &Binder<'_>, args: Vec<Bound>) -> Result<Bound, String> {
         return Ok(value);
     }
     if places.is_untyped() {
-        return cast(Bound::null(), &value.ty, Unfit::Fails, binder.context.zone);
+        return Bound::null_of(&value.ty);
     }
     let places = places
         .constant_integer()

@@ -12,6 +12,7 @@ use regex::{NoExpand, Regex};
 
 use super::Definition;
 use super::arguments::{Integers, Texts, all_texts, as_integer, as_text};
+use super::results::count;
 use crate::transform::bind::Binder;
 use crate::transform::expression::{Behavior, Bound, Evaluated, failed};
 
@@ -95,12 +96,6 @@ fn regular(pattern: &str, _: Option<char>) -> Result<Regex, String> {
 
 fn booleans(values: Vec<Option<bool>>) -> Evaluated {
     Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(values))))
-}
-
-fn int(value: usize) -> Result<Option<i32>, DataFusionError> {
-    i32::try_from(value)
-        .map(Some)
-        .map_err(|_| failed("a text is longer than 2147483647 characters"))
 }
 
 /// What a pattern is escaped by.
@@ -371,7 +366,7 @@ fn regexp_integer(
         DataType::Int32,
         Behavior::FALLIBLE,
         move |args, rows| {
-            let values = patterns.each(args, rows, |_, text, regex| int(each(text, regex)))?;
+            let values = patterns.each(args, rows, |_, text, regex| count(each(text, regex)))?;
             Ok(ColumnarValue::Array(Arc::new(Int32Array::from(values))))
         },
     ))
