@@ -18,14 +18,18 @@ const KEYS: u64 = 400;
 
 /// A directory of files, and the rows they come to.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub struct Input {
     directory: PathBuf,
-    pub(crate) rows: Rows,
+    /// What a table that holds all of it holds.
+    pub rows: Rows,
 }
 
 impl Input {
-    /// Rows that are only added.
-    pub(crate) fn append(directory: &Path) -> Result<Self> {
+    /// Rows that are only added, in files below a directory.
+    ///
+    /// # Errors
+    /// When they can not be written.
+    pub fn append(directory: &Path) -> Result<Self> {
         let mut rows = Rows::default();
         let mut lines = String::new();
         for id in 0..FILES * FILE_ROWS {
@@ -36,8 +40,11 @@ impl Input {
         Self::write(directory.join("append"), &lines, rows)
     }
 
-    /// Inserts, updates and deletes.
-    pub(crate) fn changes(directory: &Path) -> Result<Self> {
+    /// Inserts, updates and deletes, in files below a directory.
+    ///
+    /// # Errors
+    /// When they can not be written.
+    pub fn changes(directory: &Path) -> Result<Self> {
         let whole = directory.join("changes.json");
         let changes = Changes::write(&whole, "t", FILES * FILE_ROWS, KEYS)?;
         let mut rows = Rows::default();

@@ -7,9 +7,11 @@
 )]
 
 mod campaign;
+mod gate;
 mod host;
 mod input;
 mod moment;
+mod outage;
 mod plan;
 mod random;
 mod report;
@@ -17,9 +19,12 @@ mod run;
 mod table;
 
 pub use campaign::{Campaign, Failure, Totals};
+pub use gate::{Gate, Held};
 pub use host::{Exit, Host};
+pub use input::Input;
 pub use moment::{MOMENTS, Moment};
+pub use outage::{Measured, Outage};
 pub use plan::{Kill, Plan, VICTIMS, Victim};
 pub use random::fresh_seed;
-pub use run::{Ended, SERVER_KEY, loopback, start_server};
+pub use run::{Ended, definition, loopback, start_server};
 pub use table::{Compared, Rows, TABLES, TableKind, rows_at_rest};

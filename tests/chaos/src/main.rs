@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use longshore_chaos::{Campaign, Totals, fresh_seed};
+use longshore_chaos::{Campaign, Outage, Totals, fresh_seed};
 use longshore_tests::workspace;
 
 #[derive(Parser)]
@@ -31,9 +31,19 @@ struct Arguments {
     /// Where runs take place; one that fails stays there. Default: target/chaos.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// Instead: take the server away for so many seconds, and measure memory and speed.
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["runs", "seed", "jobs", "within"])]
+    outage: Option<u64>,
     /// Form of the result.
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
+}
+
+impl Arguments {
+    fn directory(&self) -> PathBuf {
+        let default = || workspace().join("target/chaos");
+        self.directory.clone().unwrap_or_else(default)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,19 +55,22 @@ enum Output {
 }
 
 fn main() -> Result<ExitCode> {
-    kills(Arguments::parse())
+    let arguments = Arguments::parse();
+    match arguments.outage {
+        Some(seconds) => outage(arguments, Duration::from_secs(seconds)),
+        None => kills(arguments),
+    }
 }
 
 fn kills(arguments: Arguments) -> Result<ExitCode> {
+    let directory = arguments.directory();
     let jobs = || std::thread::available_parallelism().map_or(2, |cores| cores.get() * 2);
     let campaign = Campaign {
         runs: arguments.runs,
         seed: arguments.seed.unwrap_or_else(fresh_seed),
         jobs: arguments.jobs.unwrap_or_else(jobs),
         within: Duration::from_millis(arguments.within),
-        directory: arguments
-            .directory
-            .unwrap_or_else(|| workspace().join("target/chaos")),
+        directory,
     };
     eprintln!("seed {}", campaign.seed);
     let bar = progress_bar(campaign.runs);
@@ -80,6 +93,21 @@ fn kills(arguments: Arguments) -> Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+fn outage(arguments: Arguments, away: Duration) -> Result<ExitCode> {
+    let outage = Outage {
+        away,
+        window: Duration::from_secs(15),
+        options: String::new(),
+        directory: arguments.directory(),
+    };
+    let measured = outage.measure()?;
+    match arguments.output {
+        Output::Text => print!("{}", measured.text()),
+        Output::Json => println!("{:#}", measured.json()),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// On a terminal; nothing in a pipe.

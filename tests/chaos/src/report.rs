@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::campaign::{Campaign, Failure, Totals};
 use crate::moment::MOMENTS;
+use crate::outage::Measured;
 use crate::plan::VICTIMS;
 use crate::table::TABLES;
 
@@ -140,4 +141,58 @@ fn line(text: &mut String, name: &str, counts: &[u64]) -> std::fmt::Result {
         write!(text, "{count:>9}")?;
     }
     writeln!(text, "{:>9}", counts.iter().sum::<u64>())
+}
+
+impl Measured {
+    /// For a person.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mib = |kib: u64| kib / 1024;
+        format!(
+            "{:<36}{:>12}{:>12}{:>12}\n\
+             {:<36}{:>12.0}{:>12}{:>12.0}   ratio {:.3}\n\
+             {:<36}{:>12.0}{:>12}{:>12.0}   ratio {:.3}\n\
+             {:<36}{:>12}{:>12}{:>12}\n\
+             {} rows were read during the outage; rows were visible again {:.1} s after it\n\
+             {} rows in the table, each as often as it was read\n",
+            "",
+            "before",
+            "during",
+            "after",
+            "rows/s",
+            self.rate_before,
+            "-",
+            self.rate_after,
+            self.ratio(),
+            "rows per second of processor time",
+            self.per_cpu_before,
+            "-",
+            self.per_cpu_after,
+            self.per_cpu_ratio(),
+            "resident set of the host, peak, MiB",
+            mib(self.peak_before_kib),
+            mib(self.peak_during_kib),
+            mib(self.peak_after_kib),
+            self.rows_during,
+            self.recovery.as_secs_f64(),
+            self.rows
+        )
+    }
+
+    /// For machines.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({
+            "rows_per_second": { "before": self.rate_before, "after": self.rate_after, "ratio": self.ratio() },
+            "rows_per_cpu_second": {
+                "before": self.per_cpu_before, "after": self.per_cpu_after, "ratio": self.per_cpu_ratio(),
+            },
+            "peak_kib": {
+                "before": self.peak_before_kib, "during": self.peak_during_kib, "after": self.peak_after_kib,
+            },
+            "rows_read_during_outage": self.rows_during,
+            "recovery_seconds": self.recovery.as_secs_f64(),
+            "rows": self.rows,
+        })
+    }
 }

@@ -15,7 +15,7 @@ use crate::plan::{Kill, Plan, Victim};
 use crate::table::rows_at_rest;
 
 /// The access key of the servers.
-pub const SERVER_KEY: &str = "chaos";
+const SERVER_KEY: &str = "chaos";
 
 /// How long a run may take once nothing is killed any more.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -66,7 +66,7 @@ pub fn start_server(directory: &Path, address: &str) -> Result<LocalServer> {
 pub(crate) fn run(plan: &Plan, input: &Input, directory: &Path) -> Result<Ended> {
     let server = start_server(directory, &loopback())?;
     let address = server.address()?;
-    let definition = definition(plan, input, &server)?;
+    let definition = definition(plan, input, &server.sink()?)?;
     std::fs::write(directory.join("pipeline.yaml"), definition)?;
     let mut run = Run {
         directory: directory.to_owned(),
@@ -99,7 +99,11 @@ pub(crate) fn run(plan: &Plan, input: &Input, directory: &Path) -> Result<Ended>
     run.compare(input)
 }
 
-fn definition(plan: &Plan, input: &Input, server: &LocalServer) -> Result<String> {
+/// The pipeline of a plan; `sink` is the start of its block, which leads to a server.
+///
+/// # Errors
+/// Never, in truth: text is written to memory.
+pub fn definition(plan: &Plan, input: &Input, sink: &str) -> Result<String> {
     let mut text = format!("source:\n  type: file\n  path: {}\n", input.pattern());
     text.push_str(match plan.table.is_delta() {
         true => {
@@ -111,7 +115,7 @@ fn definition(plan: &Plan, input: &Input, server: &LocalServer) -> Result<String
     if plan.table.is_partitioned() {
         text.push_str("  partition-by: part\n");
     }
-    text.push_str(&server.sink()?);
+    text.push_str(sink);
     text.push_str(RETRIES);
     match plan.table.is_delta() {
         true => text.push_str("  buckets-num: 3\n"),
