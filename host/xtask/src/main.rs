@@ -102,11 +102,14 @@ struct ChaosArgs {
     /// Kills fall within so many milliseconds of each start [default: 400]
     #[arg(long, value_name = "MS")]
     within: Option<u64>,
+    /// Write append tables with `tunnel: stream`, which promises less, to see that rows that stand twice are found
+    #[arg(long)]
+    stream: bool,
     /// Where runs take place; one that fails stays there. Default: target/chaos
     #[arg(long, value_name = "DIR")]
     directory: Option<String>,
     /// Instead: take the server away for so many seconds at full input rate, and measure memory and speed
-    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["runs", "seed", "jobs", "within"])]
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["runs", "seed", "jobs", "within", "stream"])]
     outage: Option<u64>,
     /// Form of the result
     #[arg(long, value_name = "FORM", value_parser = ["text", "json"], default_value = "text")]
@@ -130,6 +133,9 @@ impl ChaosArgs {
                     .into_iter()
                     .flat_map(|number| [name.to_owned(), number.to_string()]),
             );
+        }
+        if self.stream {
+            arguments.push("--stream".to_owned());
         }
         if let Some(directory) = self.directory {
             arguments.extend(["--directory".to_owned(), directory]);

@@ -28,6 +28,9 @@ pub struct Campaign {
     pub jobs: usize,
     /// Kills fall within so long after each start.
     pub within: Duration,
+    /// Append tables are written with `tunnel: stream`, which promises less: rows stand in them twice
+    /// after some kills. For seeing that the comparison finds them.
+    pub stream: bool,
     /// Where runs take place; one that fails stays there.
     pub directory: PathBuf,
 }
@@ -116,7 +119,10 @@ impl Campaign {
                             break;
                         }
                         let seed = self.seed.wrapping_add(number);
-                        let plan = Plan::of(seed, self.within);
+                        let mut plan = Plan::of(seed, self.within);
+                        if self.stream {
+                            plan.tunnel = "stream";
+                        }
                         let input = match plan.table.is_delta() {
                             true => changes,
                             false => append,

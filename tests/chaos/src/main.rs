@@ -28,11 +28,14 @@ struct Arguments {
     /// Kills fall within so many milliseconds of each start.
     #[arg(long, value_name = "MS", default_value_t = 400)]
     within: u64,
+    /// Write append tables with `tunnel: stream`, which promises less, to see that rows that stand twice are found.
+    #[arg(long)]
+    stream: bool,
     /// Where runs take place; one that fails stays there. Default: target/chaos.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
     /// Instead: take the server away for so many seconds, and measure memory and speed.
-    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["runs", "seed", "jobs", "within"])]
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["runs", "seed", "jobs", "within", "stream"])]
     outage: Option<u64>,
     /// Form of the result.
     #[arg(long, value_enum, default_value = "text")]
@@ -70,6 +73,7 @@ fn kills(arguments: Arguments) -> Result<ExitCode> {
         seed: arguments.seed.unwrap_or_else(fresh_seed),
         jobs: arguments.jobs.unwrap_or_else(jobs),
         within: Duration::from_millis(arguments.within),
+        stream: arguments.stream,
         directory,
     };
     eprintln!("seed {}", campaign.seed);

@@ -49,8 +49,8 @@ pub struct Kill {
 pub struct Plan {
     /// The table.
     pub table: TableKind,
-    /// Rows go as Arrow batches where the table takes them.
-    pub arrow: bool,
+    /// How rows go to a table without a key.
+    pub tunnel: &'static str,
     /// Writers.
     pub parallelism: u64,
     /// Time between two checkpoints. Short, so that most of the time one is under way.
@@ -70,7 +70,7 @@ impl Plan {
         let kills = 1 + random.below(4);
         Self {
             table,
-            arrow: random.coin(),
+            tunnel: random.pick(&["batch", "arrow"]).unwrap_or("batch"),
             parallelism: 1 + random.below(3),
             checkpoint_interval: Duration::from_millis(interval_ms),
             kills: (0..kills).map(|_| Kill::of(&mut random, within)).collect(),

@@ -15,9 +15,10 @@ impl Failure {
     #[must_use]
     pub fn repeat(&self, campaign: &Campaign) -> String {
         format!(
-            "cargo xtask chaos --runs 1 --seed {} --within {}",
+            "cargo xtask chaos --runs 1 --seed {} --within {}{}",
             self.seed,
-            campaign.within.as_millis()
+            campaign.within.as_millis(),
+            if campaign.stream { " --stream" } else { "" }
         )
     }
 

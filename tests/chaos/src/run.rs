@@ -119,8 +119,7 @@ pub fn definition(plan: &Plan, input: &Input, sink: &str) -> Result<String> {
     text.push_str(RETRIES);
     match plan.table.is_delta() {
         true => text.push_str("  buckets-num: 3\n"),
-        false if plan.arrow => text.push_str("  tunnel: arrow\n"),
-        false => {}
+        false => writeln!(text, "  tunnel: {}", plan.tunnel)?,
     }
     write!(
         text,

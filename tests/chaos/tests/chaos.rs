@@ -8,10 +8,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use longshore_chaos::{
-    Campaign, Exit, Gate, Held, Host, Input, Plan, TableKind, definition, fresh_seed, loopback,
-    rows_at_rest, start_server,
+    Campaign, Exit, Gate, Held, Host, Input, Outage, Plan, TableKind, definition, fresh_seed,
+    loopback, rows_at_rest, start_server,
 };
 use longshore_tests::LocalServer;
 
@@ -26,6 +26,7 @@ fn tables_equal_their_source_whoever_is_killed_whenever() -> Result<()> {
         seed: fresh_seed(),
         jobs: 4,
         within: Duration::from_millis(400),
+        stream: false,
         directory: directory.path().join("runs"),
     };
     let totals = campaign.run(|_| {})?;
@@ -33,7 +34,7 @@ fn tables_equal_their_source_whoever_is_killed_whenever() -> Result<()> {
     let failures: Vec<String> = failures.map(|failure| failure.text(&campaign)).collect();
     if !failures.is_empty() {
         let kept = directory.keep();
-        panic!("kept in {}: {}", kept.display(), failures.join("\n"));
+        bail!("kept in {}: {}", kept.display(), failures.join("\n"));
     }
     assert_eq!(totals.runs(), 24);
     assert!(totals.kills.values().sum::<u64>() > 0, "nobody was killed");
@@ -54,7 +55,7 @@ impl Scene {
         let directory = tempfile::tempdir()?;
         let plan = Plan {
             table,
-            arrow: false,
+            tunnel: "batch",
             parallelism: 1,
             checkpoint_interval: Duration::from_millis(1),
             kills: Vec::new(),
@@ -157,10 +158,10 @@ fn session_expired(table: TableKind) -> Result<()> {
     let (mut scene, session, partition) = scene.expire_a_session()?;
     let exit = scene.run_to_its_end()?;
     let log = scene.log()?;
-    let Exit::Other(status) = exit else {
-        panic!("{exit:?}: {log}");
-    };
-    assert_eq!(status.code(), Some(9), "{log}");
+    assert!(
+        matches!(exit, Exit::Other(status) if status.code() == Some(9)),
+        "{exit:?}: {log}"
+    );
     for named in ["cannot commit t ", &session, &partition, "up to "] {
         assert!(log.contains(named), "no {named} in: {log}");
     }
@@ -188,4 +189,30 @@ fn an_append_session_that_expired_is_an_error_that_names_its_rows_and_harms_noth
 fn an_upsert_session_that_expired_is_an_error_that_names_its_rows_and_harms_nothing_else()
 -> Result<()> {
     session_expired(TableKind::DeltaPartitioned)
+}
+
+#[test]
+fn an_outage_stops_the_source_fills_no_memory_and_loses_no_row() -> Result<()> {
+    /// More than a writer may buffer.
+    const GROWTH_KIB: u64 = 32 * 1024;
+    let directory = tempfile::tempdir()?;
+    let outage = Outage {
+        away: Duration::from_secs(3),
+        window: Duration::from_secs(1),
+        options: "  total.buffer-size: 16mb\n  retry.max-delay: 500ms\n".to_owned(),
+        directory: directory.path().to_owned(),
+    };
+    // Fails when rows are lost or doubled.
+    let measured = outage.measure()?;
+    let otherwise = measured.rate_before * outage.away.as_secs_f64();
+    assert!(
+        (measured.rows_during as f64) < otherwise / 2.0,
+        "the source went on: {measured:?}"
+    );
+    let peak = measured.peak_during_kib.max(measured.peak_after_kib);
+    assert!(
+        peak < measured.peak_before_kib + GROWTH_KIB,
+        "memory grew: {measured:?}"
+    );
+    Ok(())
 }

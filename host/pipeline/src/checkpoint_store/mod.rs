@@ -210,6 +210,7 @@ impl CheckpointStore {
     }
 
     /// What of the source a checkpoint covers, for a person; none for a checkpoint that is not there.
+    /// What [`Self::store_table`] added to it comes after that.
     ///
     /// # Errors
     /// When the file can not be read.
