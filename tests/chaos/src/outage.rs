@@ -44,7 +44,7 @@ pub struct Outage {
 /// What was measured.
 #[derive(Clone, Debug)]
 pub struct Measured {
-    /// Rows read a second before the outage.
+    /// Rows read a second before the outage: the median of its seconds.
     pub rate_before: f64,
     /// Rows read a second after it.
     pub rate_after: f64,
@@ -108,7 +108,7 @@ impl Outage {
         Ok(measured)
     }
 
-    fn watch(&self, directory: &Path, server: LocalServer) -> Result<Measured> {
+    fn watch(&self, directory: &Path, mut server: LocalServer) -> Result<Measured> {
         let address = server.address()?;
         let metrics = metrics_address()?;
         let host = Host::start(directory, &["--metrics", &metrics])?;
@@ -121,12 +121,8 @@ impl Outage {
         let (first, _) = run.until(|sample| sample.visible > 0)?;
         let warm = first.at + Duration::from_secs(1);
         let (start, _) = run.until(|sample| sample.at >= warm)?;
-        let cpu_start = run.processor_time(&server)?;
-        let before_end = start.at + self.window;
-        let (before, peak_before_kib) = run.until(|sample| sample.at >= before_end)?;
-        let cpu_before = run.processor_time(&server)? - cpu_start;
+        let before = run.pace(start, self.window, &server)?;
 
-        let mut server = server;
         server.kill()?;
         let away_end = Instant::now() + self.away;
         let (during, peak_during_kib) = run.until(|sample| sample.at >= away_end)?;
@@ -137,27 +133,20 @@ impl Outage {
         let (back, recovering_kib) = run.until(|sample| sample.visible > seen)?;
         let warm = back.at + Duration::from_secs(1);
         let (start_after, warm_kib) = run.until(|sample| sample.at >= warm)?;
-        let cpu_start = run.processor_time(&server)?;
-        let after_end = start_after.at + self.window;
-        let (after, after_kib) = run.until(|sample| sample.at >= after_end)?;
-        let cpu_after = run.processor_time(&server)? - cpu_start;
+        let after = run.pace(start_after, self.window, &server)?;
 
         run.stop()?;
         drop(server);
         let rows = check_rows(&directory.join("data"))?;
-        let read = |from: &Sample, to: &Sample| (to.read - from.read) as f64;
-        let rate = |from: &Sample, to: &Sample| {
-            read(from, to) / to.at.duration_since(from.at).as_secs_f64()
-        };
         Ok(Measured {
-            rate_before: rate(&start, &before),
-            rate_after: rate(&start_after, &after),
-            per_cpu_before: read(&start, &before) / cpu_before,
-            per_cpu_after: read(&start_after, &after) / cpu_after,
-            peak_before_kib,
+            rate_before: before.rate,
+            rate_after: after.rate,
+            per_cpu_before: before.per_cpu,
+            per_cpu_after: after.per_cpu,
+            peak_before_kib: before.peak_kib,
             peak_during_kib,
-            peak_after_kib: recovering_kib.max(warm_kib).max(after_kib),
-            rows_during: during.read - before.read,
+            peak_after_kib: recovering_kib.max(warm_kib).max(after.peak_kib),
+            rows_during: during.read - before.last.read,
             recovery: back.at.duration_since(returned),
             rows,
         })
@@ -170,6 +159,16 @@ struct Sample {
     at: Instant,
     read: u64,
     visible: u64,
+}
+
+/// How fast a run was for a while.
+struct Pace {
+    /// Rows a second: the median of the seconds, which a moment of other load does not move.
+    rate: f64,
+    /// Rows for each second of processor time, over all.
+    per_cpu: f64,
+    peak_kib: u64,
+    last: Sample,
 }
 
 struct Watched<'a> {
@@ -197,6 +196,28 @@ impl Watched<'_> {
             ensure!(Instant::now() < limit, "the host does not get further");
             std::thread::sleep(SAMPLE);
         }
+    }
+
+    /// Measures from a moment on, second by second.
+    fn pace(&mut self, start: Sample, window: Duration, server: &LocalServer) -> Result<Pace> {
+        let cpu_start = self.processor_time(server)?;
+        let (mut last, mut peak_kib, mut rates) = (start, 0, Vec::new());
+        while last.at < start.at + window {
+            let end = last.at + Duration::from_secs(1);
+            let (next, peak) = self.until(|sample| sample.at >= end)?;
+            let seconds = next.at.duration_since(last.at).as_secs_f64();
+            rates.push((next.read - last.read) as f64 / seconds);
+            peak_kib = peak_kib.max(peak);
+            last = next;
+        }
+        rates.sort_unstable_by(f64::total_cmp);
+        let cpu = self.processor_time(server)? - cpu_start;
+        Ok(Pace {
+            rate: rates[rates.len() / 2],
+            per_cpu: (last.read - start.read) as f64 / cpu,
+            peak_kib,
+            last,
+        })
     }
 
     /// None while the metrics are not there yet.
