@@ -62,6 +62,7 @@ impl Command {
                     | LocalCommand::Schema { place, .. }
                     | LocalCommand::Reset { place, .. },
                 ) => place.output,
+                Some(LocalCommand::Faults { output, .. }) => *output,
                 None => Output::Human,
             },
             Self::DeadLetters(args) => args.command.pipeline().output,
@@ -206,6 +207,9 @@ pub(crate) struct ServeArgs {
         hide_env_values = true
     )]
     pub(crate) access_key: Option<String>,
+    /// Fail on purpose, by the rules of this file; FAULTS.md of the local server tells what they can do.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) faults: Option<PathBuf>,
     /// Check what is written and drop it. For benchmarks.
     #[arg(long, hide = true)]
     pub(crate) discard: bool,
@@ -234,6 +238,21 @@ pub(crate) enum LocalCommand {
         table: String,
         #[command(flatten)]
         place: PlaceArgs,
+    },
+    /// List the faults that a running server has on purpose, and how often each came.
+    Faults {
+        /// Add the rules of this file.
+        #[arg(long, value_name = "FILE")]
+        add: Option<PathBuf>,
+        /// Take all rules away; those of `--add` come after that.
+        #[arg(long)]
+        clear: bool,
+        /// Running server, as `longshore local` printed it.
+        #[arg(long, value_name = "URL")]
+        endpoint: String,
+        /// Form of what is printed on standard output.
+        #[arg(long, value_enum, default_value = "human")]
+        output: Output,
     },
     /// Remove all tables.
     Reset {

@@ -52,9 +52,12 @@ impl From<RunError> for Failure {
             RunError::Commit {
                 table,
                 checkpoint,
+                range,
                 error,
             } => {
-                let what = format!("cannot commit {table} of checkpoint {checkpoint}");
+                let what = format!(
+                    "cannot commit {table} of checkpoint {checkpoint}, rows of the source {range}"
+                );
                 sink(&what, &error, Exit::Refused)
             }
             error => Self::new(Exit::Internal, error.to_string())

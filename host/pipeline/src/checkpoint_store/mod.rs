@@ -11,6 +11,7 @@ mod dead_letters;
 mod error;
 mod identity;
 mod lock;
+mod range;
 mod rows;
 
 pub use dead_letters::{DeadLetterCount, DeadLetterReader, StoredDeadLetter, StoredDeadLetters};

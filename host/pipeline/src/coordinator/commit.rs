@@ -52,7 +52,7 @@ async fn commit_checkpoint(
         let round = Round::sort(open, outcomes);
         store.mark_committed(checkpoint, &round.done)?;
         if let Some((item, error)) = round.failed {
-            return Err(failed(&item, error));
+            return Err(failed(store, &item, error));
         }
         if !round.done.is_empty() {
             patience.succeeded(true);
@@ -62,6 +62,7 @@ async fn commit_checkpoint(
             let error = || {
                 let message = "the service did not finish the commit; run again to go on with it";
                 failed(
+                    store,
                     item,
                     SinkError {
                         class: ErrorClass::Transient(1000),
@@ -114,8 +115,10 @@ impl Round {
     }
 }
 
-fn failed(item: &Pending, error: SinkError) -> RunError {
+fn failed(store: &CheckpointStore, item: &Pending, error: SinkError) -> RunError {
+    let range = store.source_range(item.checkpoint);
     RunError::Commit {
+        range: range.unwrap_or_else(|error| format!("unknown: {error}")),
         table: item.committable.table.to_string(),
         checkpoint: item.checkpoint,
         error: Box::new(error),
