@@ -39,7 +39,7 @@ impl Case {
         }
         scene.write("rows.json", &rows)?;
         let case = Self { scene, way };
-        case.write_pipeline("", "")?;
+        case.write_pipeline("", "  buckets-num: 2\n")?;
         case.scene.server.add_faults(faults)?;
         Ok(case)
     }
@@ -56,7 +56,7 @@ impl Case {
         };
         let pipeline = format!(
             "source:\n  type: file\n  path: rows.json\n  table: t\n  schema: {{id: bigint, part: int}}\n{key}{source}\
-             {}  buckets-num: 2\n  retry.initial-delay: 10ms\n{tunnel}{sink}\
+             {}  retry.initial-delay: 10ms\n{tunnel}{sink}\
              pipeline:\n  name: faults\n  checkpoint-interval: 1h\n",
             self.scene.server.sink()?
         );
@@ -206,11 +206,29 @@ fn transient_a_server_that_starts_anew_is_waited_for() -> Result<()> {
 }
 
 #[test]
+fn transient_for_longer_than_repeats_go_on_ends_the_run_and_the_next_one_succeeds() -> Result<()> {
+    for way in [Way::Append, Way::Delta] {
+        let rules = "- {route: write-data, times: always, effect: {answer: {status: 503, code: ServiceUnavailable, message: later}}}";
+        let case = Case::new(way, rules)?;
+        case.write_pipeline("", "  buckets-num: 2\n  retry.max-retries: 1\n")?;
+        let run = case.run()?;
+        // "the service can not be reached or does not answer"
+        assert_eq!(run.code, 4, "{run:?}");
+        assert!(run.stderr.contains("ServiceUnavailable: later"), "{run:?}");
+        assert_eq!(case.ids("t")?, [] as [i64; 0]);
+        case.scene.server.administer("DELETE", "faults")?;
+        case.run()?.success()?;
+        case.assert_arrived()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn damaged_a_body_with_a_wrong_checksum_is_sent_again() -> Result<()> {
     for way in [Way::Append, Way::Delta, Way::Stream] {
         let rules = "- {route: write-data, effect: corrupt-request}";
         let case = Case::new(way, rules)?;
-        case.write_pipeline("", "  compress.enable: false\n")?;
+        case.write_pipeline("", "  buckets-num: 2\n  compress.algorithm: raw\n")?;
         let run = case.assert_survives()?;
         assert!(run.stderr.contains("CorruptedDataStream"), "{run:?}");
     }
@@ -219,17 +237,19 @@ fn damaged_a_body_with_a_wrong_checksum_is_sent_again() -> Result<()> {
 
 #[test]
 fn throttled_the_service_says_how_long_to_wait() -> Result<()> {
-    for (wait, least) in [
-        ("hold-client: 400ms", Duration::from_millis(400)),
-        ("retry-after: 1s", Duration::from_secs(1)),
-    ] {
-        for way in [Way::Append, Way::Delta, Way::Stream] {
-            let rules = format!("- {{route: write-data, effect: {{throttle: {{{wait}}}}}}}");
-            let case = Case::new(way, &rules)?;
-            let start = Instant::now();
-            let run = case.assert_survives()?;
-            assert!(start.elapsed() >= least, "{:?}", start.elapsed());
-            assert!(run.stderr.contains("FlowExceeded"), "{run:?}");
+    for way in [Way::Append, Way::Delta, Way::Stream] {
+        let rules = "
+- {route: write-data, effect: {throttle: {hold-client: 400ms}}}
+- {route: write-data, effect: {throttle: {code: SlotExceeded, retry-after: 1s}}}
+";
+        let case = Case::new(way, rules)?;
+        // A single pack, so that both come one after the other.
+        case.write_pipeline("", "  buckets-num: 1\n")?;
+        let start = Instant::now();
+        let run = case.assert_survives()?;
+        assert!(start.elapsed() >= Duration::from_millis(1400), "{run:?}");
+        for code in ["FlowExceeded", "SlotExceeded"] {
+            assert!(run.stderr.contains(code), "{run:?}");
         }
     }
     Ok(())
@@ -239,7 +259,10 @@ fn throttled_the_service_says_how_long_to_wait() -> Result<()> {
 fn throttled_more_often_than_anything_else_may_fail() -> Result<()> {
     let rules = "- {route: write-data, times: 12, effect: {throttle: {}}}";
     let case = Case::new(Way::Append, rules)?;
-    case.write_pipeline("", "  retry.max-retries: 2\n  retry.max-delay: 20ms\n")?;
+    case.write_pipeline(
+        "",
+        "  buckets-num: 2\n  retry.max-retries: 2\n  retry.max-delay: 20ms\n",
+    )?;
     case.assert_survives()?;
     Ok(())
 }
@@ -273,24 +296,23 @@ fn slot_moved_without_a_name_at_the_commit() -> Result<()> {
 
 #[test]
 fn reload_after_502_and_504_the_session_is_read_again() -> Result<()> {
-    for status in [502, 504] {
-        for (way, write, get) in [
-            (Way::Delta, "upsert-pack", "upsert-get"),
-            (Way::Stream, "stream-pack", "stream-get"),
-        ] {
-            let rules = format!(
-                "
+    for (way, status) in [(Way::Delta, 502), (Way::Delta, 504), (Way::Stream, 502)] {
+        let (write, get) = match way {
+            Way::Delta => ("upsert-pack", "upsert-get"),
+            _ => ("stream-pack", "stream-get"),
+        };
+        let rules = format!(
+            "
 - {{route: {get}, times: always, delay: 1ms}}
-- {{route: {write}, times: 1, effect: {{answer: {{status: {status}}}}}}}
+- {{route: {write}, effect: {{answer: {{status: {status}}}}}}}
 "
-            );
-            let case = Case::new(way, &rules)?;
-            case.run()?.success()?;
-            case.assert_arrived()?;
-            // A commit reads an upsert session once.
-            let usual = u64::from(way == Way::Delta);
-            assert_eq!(case.fired(0)?, usual + 1, "after {status}");
-        }
+        );
+        let case = Case::new(way, &rules)?;
+        case.run()?.success()?;
+        case.assert_arrived()?;
+        // A commit reads an upsert session once.
+        let usual = u64::from(way == Way::Delta);
+        assert_eq!(case.fired(0)?, usual + 1, "after {status}");
     }
     Ok(())
 }
@@ -364,19 +386,18 @@ fn schema_modified_a_batch_starts_over_from_the_last_checkpoint() -> Result<()> 
 
 #[test]
 fn session_lost_before_the_checkpoint_its_rows_are_written_again() -> Result<()> {
-    for way in [Way::Append, Way::Delta, Way::Stream] {
-        for end in ["gone", "expired", "critical", "aborted"] {
-            if way == Way::Stream && end != "gone" {
-                // A stream session has no status that its packs depend on.
-                continue;
-            }
-            let rules = format!("- {{route: write-data, effect: {{end-session: {end}}}}}");
-            let case = Case::new(way, &rules)?;
-            let start = Instant::now();
-            case.assert_survives()
-                .with_context(|| format!("{way:?} {end}"))?;
-            assert!(start.elapsed() < Duration::from_secs(10), "{way:?} {end}");
-        }
+    for (way, end) in [
+        (Way::Append, "gone"),
+        (Way::Append, "expired"),
+        (Way::Delta, "gone"),
+        (Way::Delta, "aborted"),
+        (Way::Delta, "critical"),
+        (Way::Stream, "gone"),
+    ] {
+        let rules = format!("- {{route: write-data, effect: {{end-session: {end}}}}}");
+        let case = Case::new(way, &rules)?;
+        case.assert_survives()
+            .with_context(|| format!("{way:?} {end}"))?;
     }
     Ok(())
 }
@@ -385,8 +406,6 @@ fn session_lost_before_the_checkpoint_its_rows_are_written_again() -> Result<()>
 fn fatal_a_refusal_ends_the_run_and_nothing_is_visible() -> Result<()> {
     for (way, status, code, exit) in [
         (Way::Append, 403, "NoPermission", 5),
-        (Way::Delta, 403, "NoPermission", 5),
-        (Way::Append, 400, "InvalidArgument", 9),
         (Way::Delta, 400, "InvalidArgument", 9),
     ] {
         let rules = format!(
@@ -435,15 +454,17 @@ fn slow_bodies_and_late_answers_are_waited_for() -> Result<()> {
 
 #[test]
 fn commit_answer_lost_the_session_is_committed_once() -> Result<()> {
-    for way in [Way::Append, Way::Delta] {
-        for fault in [
-            "when: after, effect: drop",
-            "when: after, effect: {answer: {status: 504}}",
-            "when: after, effect: {answer: {status: 500, code: InternalServerError, message: x}}",
-        ] {
-            let rules = format!("- {{route: commit-session, {fault}}}");
-            Case::new(way, &rules)?.assert_survives()?;
-        }
+    let drop = "effect: drop";
+    let late = "effect: {answer: {status: 504}}";
+    let failed = "effect: {answer: {status: 500, code: InternalServerError, message: x}}";
+    for (way, fault) in [
+        (Way::Append, drop),
+        (Way::Append, late),
+        (Way::Delta, drop),
+        (Way::Delta, failed),
+    ] {
+        let rules = format!("- {{route: commit-session, when: after, {fault}}}");
+        Case::new(way, &rules)?.assert_survives()?;
     }
     Ok(())
 }
@@ -498,14 +519,17 @@ fn session_expired_after_the_checkpoint_is_told_and_nothing_else_is_harmed() -> 
                 "- {{route: {route}, table: t, partition: part=1, effect: {{end-session: {end}}}}}"
             );
             let case = Case::new(way, &rules)?;
-            case.write_pipeline("  partition-by: part\n", "")?;
+            case.write_pipeline(
+                "  partition-by: part\n",
+                "  buckets-num: 2\n  commit.timeout: 3s\n",
+            )?;
             let run = case.run()?;
             let context = format!("{way:?} {end}: {run:?}");
             // "the service refused a request for good", as `longshore --help` has it
             assert_eq!(run.code, 9, "{context}");
             for part in [
                 "cannot commit t of checkpoint 1",
-                "after the start up to",
+                "the source from its start up to",
                 "rows.json",
                 "part=1",
                 "session 2",
@@ -544,17 +568,26 @@ fn a_statement_that_fails_although_it_was_done_is_no_obstacle() -> Result<()> {
     Ok(())
 }
 
-const EVOLVING: &str = r#"{"before":null,"after":{"id":0},"source":{"db":"d","table":"t"},"op":"c","ts_ms":1}
-{"before":null,"after":{"id":1,"a":"x"},"source":{"db":"d","table":"t"},"op":"c","ts_ms":2}
-{"before":null,"after":{"id":2,"a":"y","b":3},"source":{"db":"d","table":"t"},"op":"c","ts_ms":3}
-"#;
+/// An insert of a row as Debezium writes it with its schema, `id` and these columns of text.
+fn insert(id: u32, columns: &[&str]) -> String {
+    let mut fields = r#"{"type":"int64","optional":false,"field":"id"}"#.to_owned();
+    let mut row = format!(r#""id":{id}"#);
+    for name in columns {
+        fields += &format!(r#",{{"type":"string","optional":true,"field":"{name}"}}"#);
+        row += &format!(r#","{name}":"x""#);
+    }
+    format!(
+        r#"{{"schema":{{"type":"struct","fields":[{{"type":"struct","fields":[{fields}],"optional":true,"field":"after"}}]}},"payload":{{"after":{{{row}}},"source":{{"db":"d","table":"t"}},"op":"c"}}}}"#
+    )
+}
 
 /// The columns are added one after the other; the second time the statement fails, done or not.
 #[test]
 fn a_schema_change_that_fails_half_way_is_taken_up_again() -> Result<()> {
     for when in ["before", "after"] {
         let scene = Scene::new()?;
-        scene.write("rows.json", EVOLVING)?;
+        let rows = [insert(0, &[]), insert(1, &["a"]), insert(2, &["a", "b"])];
+        scene.write("rows.json", &rows.join("\n"))?;
         scene.server.add_faults(&format!(
             "- {{route: sql, table: t, statement: alter table, skip: 1, when: {when}, effect: {{fail-job: {{}}}}}}"
         ))?;

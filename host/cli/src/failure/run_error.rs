@@ -52,13 +52,15 @@ impl From<RunError> for Failure {
             RunError::Commit {
                 table,
                 checkpoint,
-                range,
+                rows,
                 error,
             } => {
-                let what = format!(
-                    "cannot commit {table} of checkpoint {checkpoint}, rows of the source {range}"
-                );
-                sink(&what, &error, Exit::Refused)
+                let what = format!("cannot commit {table} of checkpoint {checkpoint}");
+                let failure = sink(&what, &error, Exit::Refused);
+                match rows {
+                    Some(rows) => failure.at(&rows),
+                    None => failure,
+                }
             }
             error => Self::new(Exit::Internal, error.to_string())
                 .help("run again with -vv, and report what it says"),
@@ -108,7 +110,16 @@ fn permanent_exit(code: &str, otherwise: Exit) -> Exit {
         | "InvalidAccessKeyId" | "ODPS-0130013" | "ODPS-0420095" | "ODPS-0410051" => {
             Exit::Credentials
         }
-        "Dns" | "Connect" | "Tls" | "Timeout" | "Denied" => Exit::Connection,
+        "Dns" | "Connect" | "Tls" | "Timeout" | "Denied" | "Interrupted" => Exit::Connection,
+        // What may pass and did not, for longer than rows could be held for it.
+        "ServiceUnavailable"
+        | "InternalServerError"
+        | "RequestTimeOut"
+        | "FlowExceeded"
+        | "SlotExceeded"
+        | "QPSExceeded"
+        | "RequestQuotaExceeded" => Exit::Connection,
+        code if code.starts_with("HTTP5") || code == "HTTP429" => Exit::Connection,
         "NoSuchTable" | "NoSuchProject" | "NoSuchSchema" | "ODPS-0130131" => Exit::TargetSchema,
         _ => otherwise,
     }

@@ -474,6 +474,17 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_every_route_and_its_example_is_right() {
+        let page = include_str!("../../FAULTS.md");
+        for route in Operation::routes() {
+            assert!(page.contains(&format!("`{route}`")), "{route}");
+        }
+        let example = page.split("```yaml\n").nth(1).unwrap();
+        let example = example.split("```").next().unwrap();
+        assert_eq!(Rule::parse(example).unwrap().len(), 2);
+    }
+
+    #[test]
     fn a_rule_matches_by_route_table_partition_and_statement() {
         let rule = |text: &str| Rule::parse(text).unwrap().remove(0);
         let call = |operation, table: &str, partition: &str, statement: &str| Call {

@@ -11,7 +11,6 @@ mod dead_letters;
 mod error;
 mod identity;
 mod lock;
-mod range;
 mod rows;
 
 pub use dead_letters::{DeadLetterCount, DeadLetterReader, StoredDeadLetter, StoredDeadLetters};
@@ -208,6 +207,28 @@ impl CheckpointStore {
             finished,
             states,
         }))
+    }
+
+    /// What of the source a checkpoint covers, for a person; none for a checkpoint that is not there.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn source_range(&self, checkpoint: u64) -> Result<Option<String>, StoreError> {
+        let positions = rows::last_positions(&self.connection, checkpoint)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the source positions", e))?;
+        let place = |text: &String| {
+            let position = Position::from_json(text);
+            position.map_or_else(|_| text.clone(), |position| position.to_string())
+        };
+        Ok(match positions.as_slice() {
+            [] => None,
+            [upto] => Some(format!("the source from its start up to {}", place(upto))),
+            [upto, from, ..] => Some(format!(
+                "the source after {}, up to {}",
+                place(from),
+                place(upto)
+            )),
+        })
     }
 
     /// Everything stored and not marked committed, oldest checkpoint first, in commit order.

@@ -52,7 +52,8 @@ async fn commit_checkpoint(
         let round = Round::sort(open, outcomes);
         store.mark_committed(checkpoint, &round.done)?;
         if let Some((item, error)) = round.failed {
-            return Err(failed(store, &item, error));
+            let rows = store.source_range(item.checkpoint)?;
+            return Err(failed(&item, error, rows));
         }
         if !round.done.is_empty() {
             patience.succeeded(true);
@@ -62,7 +63,6 @@ async fn commit_checkpoint(
             let error = || {
                 let message = "the service did not finish the commit; run again to go on with it";
                 failed(
-                    store,
                     item,
                     SinkError {
                         class: ErrorClass::Transient(1000),
@@ -71,6 +71,7 @@ async fn commit_checkpoint(
                         request_id: None,
                         bad_rows: Vec::new(),
                     },
+                    None,
                 )
             };
             patience.pause(round.wait).await.map_err(|_| error())?;
@@ -115,12 +116,11 @@ impl Round {
     }
 }
 
-fn failed(store: &CheckpointStore, item: &Pending, error: SinkError) -> RunError {
-    let range = store.source_range(item.checkpoint);
+fn failed(item: &Pending, error: SinkError, rows: Option<String>) -> RunError {
     RunError::Commit {
-        range: range.unwrap_or_else(|error| format!("unknown: {error}")),
         table: item.committable.table.to_string(),
         checkpoint: item.checkpoint,
+        rows,
         error: Box::new(error),
     }
 }

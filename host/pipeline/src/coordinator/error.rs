@@ -85,14 +85,14 @@ pub enum RunError {
         error: Box<CallError>,
     },
     /// A stored committable can not be made visible.
-    #[error("cannot commit {table} of checkpoint {checkpoint} (source: {range}): {error}")]
+    #[error("cannot commit {table} of checkpoint {checkpoint}: {error}")]
     Commit {
         /// The table at the sink.
         table: String,
         /// The checkpoint.
         checkpoint: u64,
-        /// From where to where the checkpoint's rows came in the source.
-        range: String,
+        /// What of the source it covers, where that helps.
+        rows: Option<String>,
         /// The sink's answer.
         error: Box<SinkError>,
     },

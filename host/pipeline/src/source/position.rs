@@ -26,24 +26,22 @@ impl Position {
     }
 }
 
-/// For people: the file and how far it was read.
+/// Where that is, for a person: the file, and how far it was read.
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.0.get("path").and_then(serde_json::Value::as_str);
-        match path {
-            None => return f.write_str(&self.to_json()),
-            Some("") => return f.write_str("the end of the last file"),
-            Some(path) => f.write_str(path)?,
-        }
-        let parts = [
+        const COUNTED: [(&str, &str); 4] = [
             ("lines", "line"),
             ("row_group", "row group"),
             ("batch", "batch"),
             ("row", "row"),
         ];
-        for (key, name) in parts {
-            if let Some(number) = self.0.get(key).and_then(serde_json::Value::as_u64) {
-                write!(f, " {name} {number}")?;
+        let Some(path) = self.0.get("path").and_then(|path| path.as_str()) else {
+            return write!(f, "{}", self.0);
+        };
+        write!(f, "{path}")?;
+        for (member, name) in COUNTED {
+            if let Some(count) = self.0.get(member).and_then(|count| count.as_u64()) {
+                write!(f, ", {name} {count}")?;
             }
         }
         Ok(())
@@ -52,26 +50,15 @@ impl fmt::Display for Position {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::Position;
 
     #[test]
-    fn a_position_is_told_as_file_and_place() {
-        for (json, text) in [
-            (
-                r#"{"file":0,"path":"a.json","lines":7,"offset":90}"#,
-                "a.json line 7",
-            ),
-            (
-                r#"{"parquet_file":0,"path":"a.parquet","row_group":2,"row":9}"#,
-                "a.parquet row group 2 row 9",
-            ),
-            (
-                r#"{"file":1,"path":"","lines":0}"#,
-                "the end of the last file",
-            ),
-            (r#"{"lsn":4}"#, r#"{"lsn":4}"#),
-        ] {
-            assert_eq!(Position::from_json(json).unwrap().to_string(), text);
-        }
+    fn a_position_is_told_as_a_file_and_a_place_in_it() {
+        let text = |json| Position::from_json(json).unwrap().to_string();
+        let lines = r#"{"file":0,"path":"in/a.json","offset":90,"lines":7}"#;
+        assert_eq!(text(lines), "in/a.json, line 7");
+        let groups = r#"{"path":"a.parquet","row_group":2,"row":40}"#;
+        assert_eq!(text(groups), "a.parquet, row group 2, row 40");
+        assert_eq!(text(r#"{"offset":3}"#), r#"{"offset":3}"#);
     }
 }
