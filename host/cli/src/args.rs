@@ -21,9 +21,9 @@ Exit codes:
   130  stopped by a second signal, at once; run again to go on from the last checkpoint";
 
 const FAULT_RULES: &str = "\
-A rule says which calls it is about, which of them it changes, and how; the file is a list of them:
+A rule says which calls it is about, which of them it changes, and how; the file lists rules:
     faults:
-      - route: upload-block        # the operation; a name that is not known is answered with all names
+      - route: upload-block        # the operation, or a list of them
         table: orders              # optional, as `partition`
         skip: 2                    # matching calls that pass first; default 0
         times: 3                   # calls that are changed, or `always`; default 1
@@ -32,9 +32,9 @@ A rule says which calls it is about, which of them it changes, and how; the file
       - route: commit-session
         when: after                # the call is done, and then
         effect: drop               # its answer is lost
-Effects: answer, answer-unread, throttle, drop, torn-request, torn-answer, slow-request, slow-answer,
-corrupt-request, corrupt-answer, end-session, move-slot, fail-job, disk-full, restart.
-host/emulator/FAULTS.md describes each.";
+Effects: answer, answer-unread, throttle, drop, torn-request, torn-answer, slow-request,
+slow-answer, corrupt-request, corrupt-answer, end-session, move-slot, fail-job, disk-full, restart.
+host/emulator/FAULTS.md describes each, and has the names of all operations.";
 
 /// Carries change streams and files into MaxCompute.
 #[derive(Debug, Parser)]

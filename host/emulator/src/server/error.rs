@@ -68,8 +68,8 @@ impl ApiError {
     /// The JSON body of the tunnel.
     pub fn json(&self, request_id: &str, host: &str) -> String {
         let mut body = json!({"Code": self.code, "Message": self.message, "RequestId": request_id, "HostId": host});
-        if let Some(wait) = self.hold_client {
-            body["HoldClientMillis"] = json!(wait.as_millis());
+        if let (Some(wait), Some(members)) = (self.hold_client, body.as_object_mut()) {
+            members.insert("HoldClientMillis".to_owned(), json!(wait.as_millis()));
         }
         body.to_string()
     }
