@@ -10,6 +10,7 @@ mod compression;
 mod conformance;
 mod dead_letters;
 mod evolution;
+mod faults;
 mod https;
 mod partitions;
 mod quickstart;
