@@ -134,6 +134,9 @@ enum State {
 }
 
 impl Compressor {
+    /// About what one holds in its windows and tables, in bytes.
+    pub const HELD_BYTES: usize = 256 * 1024;
+
     /// A compressor at the start of a body.
     #[must_use]
     pub fn new(compression: Compression) -> Self {

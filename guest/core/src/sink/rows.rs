@@ -121,7 +121,8 @@ impl Rows {
 
 impl Records {
     fn len(&self) -> usize {
-        self.stream.len() + self.packed.as_ref().map_or(0, |packed| packed.bytes.len())
+        let packed = self.packed.as_ref();
+        self.stream.len() + packed.map_or(0, |packed| Compressor::HELD_BYTES + packed.bytes.len())
     }
 
     fn pack(&mut self, client: &Client, target: usize) -> Result<(), CompressionError> {
