@@ -55,7 +55,10 @@ pub(super) fn buffers(
             "raise it to {} at least, lower `{BUFFERS}`, or lower `parallelism`",
             mebibytes(needs(wanted))
         );
-        return Err(definition.problem_at(budget.at, message).with_help(help).into());
+        return Err(definition
+            .problem_at(budget.at, message)
+            .with_help(help)
+            .into());
     }
     if explicit.is_some() {
         return Ok(None);

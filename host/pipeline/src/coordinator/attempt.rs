@@ -85,6 +85,8 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn run(&mut self) -> Result<Outcome, RunError> {
+        // Whoever took the store over ended the sessions of this run, not the other way round.
+        self.coordinator.store.check_owner()?;
         let pending = self.coordinator.store.pending()?;
         if !pending.is_empty() {
             tracing::info!(items = pending.len(), "committing what the last run left");

@@ -247,10 +247,10 @@ impl Instance {
                     None => std::future::pending().await,
                 }
             };
-            let due = self.state.due();
+            let due = self.state.due_in(Instant::now());
             let look = async {
                 match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    Some(wait) => tokio::time::sleep(wait).await,
                     None => std::future::pending().await,
                 }
             };
@@ -387,7 +387,7 @@ impl Instance {
             self.note(progress);
             self.busy = true;
             self.observe().await?;
-            self.state.touched();
+            self.state.touched(Instant::now());
         }
         Ok(())
     }
@@ -447,8 +447,9 @@ impl Instance {
         self.patience.succeeded(false);
         self.note(progress);
         self.observe().await?;
-        self.state.touched();
-        if self.state.due().is_some_and(|due| due <= Instant::now()) {
+        let now = Instant::now();
+        self.state.touched(now);
+        if self.state.due_in(now) == Some(Duration::ZERO) {
             self.look_at_state().await?;
         }
         Ok(started.elapsed() >= Duration::from_millis(budget_ms.into()))

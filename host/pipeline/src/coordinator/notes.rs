@@ -67,13 +67,13 @@ impl WatchedState {
     }
 
     /// The writer worked: its state may have changed.
-    pub(super) fn touched(&mut self) {
-        self.due.get_or_insert_with(|| Instant::now() + INTERVAL);
+    pub(super) fn touched(&mut self, now: Instant) {
+        self.due.get_or_insert(now + INTERVAL);
     }
 
-    /// When the state is to be looked at; none = nothing happened since.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+    /// How long until the state is to be looked at; none = nothing happened since.
+    pub(super) fn due_in(&self, now: Instant) -> Option<Duration> {
+        self.due.map(|due| due.saturating_duration_since(now))
     }
 
     /// This is the state now.
