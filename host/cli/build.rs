@@ -15,13 +15,22 @@ fn main() {
     pack_relocations();
     // A missing file counts as changed: the next build looks again.
     println!("cargo::rerun-if-changed={}", path.display());
-    match path.canonicalize() {
-        Ok(path) => println!(
-            "cargo::rustc-env=LONGSHORE_COMPONENT_FILE={}",
-            path.display()
-        ),
-        Err(error) => missing(&path, &error),
+    if let Err(error) = embed(&path) {
+        missing(&path, &error);
     }
+}
+
+/// The program carries the component and the digest of it.
+fn embed(component: &Path) -> std::io::Result<()> {
+    let component = component.canonicalize()?;
+    let digest = blake3::hash(&std::fs::read(&component)?);
+    let out = std::env::var_os("OUT_DIR").ok_or(std::io::ErrorKind::NotFound)?;
+    std::fs::write(Path::new(&out).join("component-digest"), digest.as_bytes())?;
+    println!(
+        "cargo::rustc-env=LONGSHORE_COMPONENT_FILE={}",
+        component.display()
+    );
+    Ok(())
 }
 
 fn missing(path: &Path, error: &std::io::Error) {

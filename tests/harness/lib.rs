@@ -6,6 +6,7 @@
     reason = "a missing member of a JSON value reads as null; a wrong row index is a failed test"
 )]
 
+mod changes;
 mod clients;
 mod longshore;
 mod recorder;
@@ -14,6 +15,7 @@ mod scene;
 mod server;
 mod tls;
 
+pub use changes::{Changes, PARTITIONS, row};
 pub use clients::{Client, JavaSdk, Pyodps};
 pub use longshore::{Run, binary, longshore, workspace};
 pub use recorder::Recorder;

@@ -1,5 +1,6 @@
 //! `longshore local` as a process of its own, so that it can be killed.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -32,10 +33,29 @@ impl LocalServer {
     /// # Errors
     /// When it does not come up.
     pub fn listen(data: &Path, address: &str, arguments: &[&str]) -> Result<Self> {
+        Self::spawn(data, address, arguments, Stdio::inherit())
+    }
+
+    /// The same; what it says to people goes to the end of a file.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn listen_logged(
+        data: &Path,
+        address: &str,
+        arguments: &[&str],
+        log: &Path,
+    ) -> Result<Self> {
+        let log = File::options().create(true).append(true).open(log)?;
+        Self::spawn(data, address, arguments, log.into())
+    }
+
+    fn spawn(data: &Path, address: &str, arguments: &[&str], stderr: Stdio) -> Result<Self> {
         let data_text = data.to_str().context("the data directory is UTF-8")?;
         let mut child = longshore(&["local", "--listen", address, "--data", data_text])?
             .args(arguments)
             .stdout(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .context("can not start `longshore local`")?;
         let stdout = child.stdout.take().context("stdout is piped")?;

@@ -6,7 +6,6 @@
     reason = "a missing member of a JSON value reads as null; a wrong row index is a failed test"
 )]
 
-mod changes;
 mod compression;
 mod conformance;
 mod dead_letters;

@@ -8,10 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use longshore_tests::{Client, LocalServer, Pyodps, longshore};
+use longshore_tests::{Changes, Client, LocalServer, PARTITIONS, Pyodps, longshore};
 use serde_json::Value;
-
-use crate::changes::{Changes, PARTITIONS};
 
 /// Enough for many more checkpoints than there are kills.
 const ROWS: u64 = 240_000;

@@ -5,12 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use longshore_tests::{
-    Client, JavaSdk, LocalServer, Pyodps, Run, assert_same_rows, dataset, longshore, rows_of,
-    workspace,
+    Changes, Client, JavaSdk, LocalServer, PARTITIONS, Pyodps, Run, assert_same_rows, dataset,
+    longshore, row, rows_of, workspace,
 };
 use serde_json::{Value, json};
 
-use crate::changes::{Changes, PARTITIONS, row};
 use crate::quickstart::{copy_of_example, run};
 
 /// Runs a pipeline with this source into a server.

@@ -1,7 +1,7 @@
 //! Compression of request bodies.
 //!
 //! The whole body is one compressed stream, named by the request's `Content-Encoding`. A
-//! [`Compressor`] keeps its tables and windows from one body to the next.
+//! [`Compressor`] keeps its tables from one body to the next, and several can share them.
 
 mod deflate;
 mod lz4;
@@ -125,28 +125,52 @@ pub struct Compressor {
     state: State,
 }
 
+/// The beginnings of streams; tables are of use to any stream and stay in the processor's cache if
+/// all take the same.
 #[derive(Debug)]
 enum State {
     Raw,
     Zlib(zlib::Zlib),
-    Snappy(Box<snappy::Snappy>),
-    Lz4(Box<lz4::Lz4>),
+    Snappy(snappy::Snappy),
+    Lz4(lz4::Lz4),
 }
 
 impl Compressor {
-    /// About what one holds in its windows and tables, in bytes.
-    pub const HELD_BYTES: usize = 256 * 1024;
-
     /// A compressor at the start of a body.
     #[must_use]
     pub fn new(compression: Compression) -> Self {
         let state = match compression {
             Compression::Raw => State::Raw,
             Compression::Zlib { level } => State::Zlib(zlib::Zlib::new(level)),
-            Compression::Snappy => State::Snappy(Box::default()),
-            Compression::Lz4 => State::Lz4(Box::default()),
+            Compression::Snappy => State::Snappy(snappy::Snappy::default()),
+            Compression::Lz4 => State::Lz4(lz4::Lz4::default()),
         };
         Self { compression, state }
+    }
+
+    /// A compressor for another body at the same time, with the tables of this one.
+    #[must_use]
+    pub fn sharing_tables(&self) -> Self {
+        Self {
+            compression: self.compression,
+            state: match &self.state {
+                State::Raw => State::Raw,
+                State::Zlib(zlib) => State::Zlib(zlib.sharing_tables()),
+                State::Snappy(snappy) => State::Snappy(snappy.sharing_tables()),
+                State::Lz4(lz4) => State::Lz4(lz4.sharing_tables()),
+            },
+        }
+    }
+
+    /// Input in multiples of so many bytes is compressed where it is; what remains is copied first.
+    #[must_use]
+    pub fn block_len(&self) -> usize {
+        match &self.state {
+            State::Raw => 1,
+            State::Zlib(zlib) => zlib.block_len(),
+            State::Snappy(_) => snappy::BLOCK,
+            State::Lz4(_) => lz4::BLOCK,
+        }
     }
 
     /// What it was made for.

@@ -67,8 +67,8 @@ pub struct TableDecl {
 }
 
 /// The next messages of the Arrow IPC stream of one (table, schema version).
-#[derive(Debug, Clone, Copy)]
-pub struct Batch<'a> {
+#[derive(Debug, Clone)]
+pub struct Batch {
     /// The table's number.
     pub table: u32,
     /// Version of the schema the messages were encoded with.
@@ -78,7 +78,7 @@ pub struct Batch<'a> {
     /// Number of rows in `ipc`.
     pub rows: u32,
     /// Encapsulated dictionary and record batch messages; the schema message is never repeated.
-    pub ipc: &'a [u8],
+    pub ipc: Vec<u8>,
 }
 
 /// A change of one table's schema.

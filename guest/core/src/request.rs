@@ -61,24 +61,30 @@ pub enum Framing {
     Chunked,
 }
 
-/// A request body. Cloning shares the bytes, so keeping one for a repeat costs nothing.
-#[derive(Debug, Clone, Default)]
-pub struct Body(Option<Arc<Vec<u8>>>);
+/// The bytes of a request body, in pieces: a large body is never moved to make room. Cheap to clone,
+/// so that a repeat sends the same bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Body(Arc<Vec<Vec<u8>>>);
 
 impl Body {
     /// No body.
     pub fn empty() -> Self {
-        Self(None)
+        Self::default()
     }
 
-    /// All bytes.
-    pub fn bytes(&self) -> &[u8] {
-        self.0.as_deref().map_or(&[], Vec::as_slice)
+    /// The pieces, in order.
+    pub fn pieces(&self) -> &[Vec<u8>] {
+        &self.0
+    }
+
+    /// All bytes, copied.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.0.concat()
     }
 
     /// Length in bytes.
     pub fn len(&self) -> usize {
-        self.bytes().len()
+        self.0.iter().map(Vec::len).sum()
     }
 
     /// Whether there is nothing to send.
@@ -89,7 +95,13 @@ impl Body {
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Some(Arc::new(bytes)))
+        Self(Arc::new(vec![bytes]))
+    }
+}
+
+impl From<Vec<Vec<u8>>> for Body {
+    fn from(pieces: Vec<Vec<u8>>) -> Self {
+        Self(Arc::new(pieces))
     }
 }
 

@@ -203,7 +203,7 @@ impl Sink {
     /// (see [`take_dead_letters`](Self::take_dead_letters)). Class `Schema`:
     /// nothing was buffered. Any other class: the sink has failed before, rows are lost, and a new
     /// sink must go on from the last checkpoint.
-    pub fn write(&mut self, batch: Batch<'_>, now: Now) -> Result<(), SinkError> {
+    pub fn write(&mut self, batch: Batch, now: Now) -> Result<(), SinkError> {
         self.client.set_now(now);
         if self.commits_only {
             return Err(SinkError::permanent(

@@ -174,13 +174,13 @@ fn core_table_path(path: wit::TablePath) -> plain::TablePath {
 }
 
 /// Rows, left where they are.
-pub fn core_batch(batch: &wit::Batch) -> plain::Batch<'_> {
+pub fn core_batch(batch: wit::Batch) -> plain::Batch {
     plain::Batch {
         table: batch.table,
         schema_version: batch.schema_version,
         sequence: batch.sequence,
         rows: batch.rows,
-        ipc: &batch.ipc,
+        ipc: batch.ipc,
     }
 }
 

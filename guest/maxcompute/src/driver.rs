@@ -236,13 +236,29 @@ pub fn now() -> Now {
     }
 }
 
-/// A core's body as a chunk; the core keeps the same bytes for a repeat.
-struct SharedBody(core::Body);
+/// A piece of a core's body as a chunk; the core keeps the same bytes for a repeat.
+struct SharedPiece {
+    body: core::Body,
+    piece: usize,
+}
 
-impl AsRef<[u8]> for SharedBody {
+impl AsRef<[u8]> for SharedPiece {
     fn as_ref(&self) -> &[u8] {
-        self.0.bytes()
+        self.body
+            .pieces()
+            .get(self.piece)
+            .map_or(&[], Vec::as_slice)
     }
+}
+
+fn chunks(body: &core::Body) -> Vec<BodyChunk> {
+    let shared = |piece| SharedPiece {
+        body: body.clone(),
+        piece,
+    };
+    (0..body.pieces().len())
+        .map(|piece| BodyChunk::new(shared(piece)))
+        .collect()
 }
 
 fn http_request(
@@ -266,7 +282,7 @@ fn http_request(
         headers: headers
             .map(|(name, value)| (name, value.into_bytes()))
             .collect(),
-        body: vec![BodyChunk::new(SharedBody(request.body))],
+        body: chunks(&request.body),
         framing: match request.framing {
             core::Framing::Empty | core::Framing::ContentLength => http::Framing::ContentLength,
             core::Framing::Chunked => http::Framing::Chunked,

@@ -86,9 +86,8 @@ impl GuestWriter for Writer {
 
     fn write(&self, data: Batch) -> Result<Progress, SinkError> {
         self.with(|driver| {
-            let outcome = driver.sink().write(convert::core_batch(&data), now());
+            let outcome = driver.sink().write(convert::core_batch(data), now());
             // Rows that were accepted go out even when others of the batch were not.
-            drop(data);
             let kept = driver.hand_over_dead_letters();
             driver.move_on();
             outcome.and(kept)?;

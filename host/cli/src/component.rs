@@ -14,6 +14,9 @@ use crate::failure::{Exit, Failure, call};
 /// The sink for MaxCompute.
 static BUILT_IN: &[u8] = include_bytes!(env!("LONGSHORE_COMPONENT_FILE"));
 
+/// Its BLAKE3 digest.
+static BUILT_IN_DIGEST: &[u8; 32] = include_bytes!(concat!(env!("OUT_DIR"), "/component-digest"));
+
 /// How long loading may take before a person hears why.
 const PATIENCE: Duration = Duration::from_millis(700);
 
@@ -35,10 +38,12 @@ pub(crate) async fn load(file: Option<&Path>) -> Result<Component, Failure> {
 fn load_blocking(file: Option<&Path>) -> Result<Component, Failure> {
     let engine = engine(file.is_some())?;
     let Some(file) = file else {
-        return engine.load(BUILT_IN).map_err(|error| {
-            Failure::new(Exit::Internal, "the built-in component can not be loaded")
-                .because(error.to_string())
-        });
+        return engine
+            .load_built_in(BUILT_IN, *BUILT_IN_DIGEST)
+            .map_err(|error| {
+                Failure::new(Exit::Internal, "the built-in component can not be loaded")
+                    .because(error.to_string())
+            });
     };
     let failure = |what: &str, why: String| {
         Failure::new(Exit::Usage, what)

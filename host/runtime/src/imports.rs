@@ -42,14 +42,8 @@ impl Version {
     }
 }
 
-/// Top-level names of a component that passed the check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Surface {
-    pub(crate) imports: Vec<String>,
-}
-
 /// Reads the names and refuses the component if one of them is not granted or missing.
-pub(crate) fn check(bytes: &[u8]) -> Result<Surface, LoadError> {
+pub(crate) fn check(bytes: &[u8]) -> Result<(), LoadError> {
     let mut imports = Vec::new();
     let mut exports = Vec::new();
     // Sections of nested modules and components come between their header and their end.
@@ -101,9 +95,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<Surface, LoadError> {
             return Err(LoadError::MissingExport { name });
         }
     }
-    Ok(Surface {
-        imports: imports.into_iter().map(|(name, _)| name).collect(),
-    })
+    Ok(())
 }
 
 fn is_granted(import: &str) -> bool {

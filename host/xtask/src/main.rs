@@ -46,6 +46,8 @@ enum Task {
     Lint,
     /// Measure: encoding natively and in the component, and whole runs; or beside other writers
     Bench(BenchArgs),
+    /// Kill longshore and its server at random instants, again and again, and compare the tables with their source
+    Chaos(ChaosArgs),
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +88,62 @@ struct BenchArgs {
     args: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+struct ChaosArgs {
+    /// Runs to make [default: 1000]
+    #[arg(long)]
+    runs: Option<u64>,
+    /// Seed of the first run, each further one has the next; default: one that is printed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Runs at once; default: twice as many as processors, for most of a run is waiting for the disk
+    #[arg(long)]
+    jobs: Option<u64>,
+    /// Kills fall within so many milliseconds of each start [default: 400]
+    #[arg(long, value_name = "MS")]
+    within: Option<u64>,
+    /// Write append tables with `tunnel: stream`, which promises less, to see that rows that stand twice are found
+    #[arg(long)]
+    stream: bool,
+    /// Where runs take place; one that fails stays there. Default: target/chaos
+    #[arg(long, value_name = "DIR")]
+    directory: Option<String>,
+    /// Instead: take the server away for so many seconds at full input rate, and measure memory and speed
+    #[arg(long, value_name = "SECONDS", conflicts_with_all = ["runs", "seed", "jobs", "within", "stream"])]
+    outage: Option<u64>,
+    /// Form of the result
+    #[arg(long, value_name = "FORM", value_parser = ["text", "json"], default_value = "text")]
+    output: String,
+}
+
+impl ChaosArgs {
+    /// What `longshore-chaos` is to be told.
+    fn arguments(self) -> Vec<String> {
+        let numbers = [
+            ("--runs", self.runs),
+            ("--seed", self.seed),
+            ("--jobs", self.jobs),
+            ("--within", self.within),
+            ("--outage", self.outage),
+        ];
+        let mut arguments = vec!["--output".to_owned(), self.output];
+        for (name, number) in numbers {
+            arguments.extend(
+                number
+                    .into_iter()
+                    .flat_map(|number| [name.to_owned(), number.to_string()]),
+            );
+        }
+        if self.stream {
+            arguments.push("--stream".to_owned());
+        }
+        if let Some(directory) = self.directory {
+            arguments.extend(["--directory".to_owned(), directory]);
+        }
+        arguments
+    }
+}
+
 fn main() -> ExitCode {
     let task = Cli::parse().task;
     let outcome = Project::locate().and_then(|project| match task {
@@ -108,6 +166,7 @@ fn main() -> ExitCode {
             ],
         ),
         Task::Bench(args) => tasks::bench(&project, &args.args),
+        Task::Chaos(args) => tasks::chaos(&project, &args.arguments()),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -150,7 +150,21 @@ pub(crate) fn bench_peers(project: &Project, args: &[&str]) -> Result<()> {
     Step::program(project, measure.as_os_str(), &args).run()
 }
 
+/// Kills and outages, as `arguments` say.
+pub(crate) fn chaos(project: &Project, arguments: &[String]) -> Result<()> {
+    component::build(project, &Options::default())?;
+    build_with(project, "longshore-chaos")?;
+    let chaos = project.release_program("longshore-chaos");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Step::program(project, chaos.as_os_str(), &arguments).run()
+}
+
 fn build_bench(project: &Project) -> Result<()> {
+    build_with(project, "longshore-bench")
+}
+
+/// The binary, and a program that runs it.
+fn build_with(project: &Project, program: &str) -> Result<()> {
     // The whole workspace resolves the features that the tests have: nothing heavy is built twice.
     let programs = [
         "build",
@@ -159,7 +173,7 @@ fn build_bench(project: &Project) -> Result<()> {
         "--bin",
         "longshore",
         "--bin",
-        "longshore-bench",
+        program,
     ];
     Step::cargo(project, &programs)
         .with_component(project)

@@ -9,13 +9,16 @@ mod bits;
 mod huffman;
 mod matches;
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::Blocks;
 use bits::{BitWriter, Bits, room_for};
 use huffman::{Code, CodeLengths};
 use matches::{Matches, Sequence};
 
 /// Input of one block; no match reaches beyond it. What one stored block can hold.
-const BLOCK: usize = 65_535;
+pub(super) const BLOCK: usize = 65_535;
 
 /// Symbols of literals, the end of a block, and lengths.
 const LITERALS: usize = 286;
@@ -35,23 +38,28 @@ const DYNAMIC_CODES: u64 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Deflate {
     blocks: Blocks,
-    encoder: Encoder,
+    /// Bits of the last byte begun.
+    bits: Bits,
+    tables: Rc<RefCell<Tables>>,
 }
 
 #[derive(Debug, Default)]
-struct Encoder {
+struct Tables {
     matches: Matches,
     literals: Code<LITERALS>,
     distances: Code<DISTANCES>,
-    /// Bits of the last byte begun.
-    bits: Bits,
 }
 
 impl Deflate {
     pub(super) fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let Self { blocks, encoder } = self;
+        let Self {
+            blocks,
+            bits,
+            tables,
+        } = self;
+        let mut tables = tables.borrow_mut();
         let encoded: Result<(), std::convert::Infallible> = blocks.write(bytes, BLOCK, |block| {
-            encoder.encode(block, false, out);
+            tables.encode(block, false, bits, out);
             Ok(())
         });
         let Ok(()) = encoded;
@@ -59,20 +67,30 @@ impl Deflate {
 
     /// Ends the stream. The next `write` starts another one.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
-        self.encoder.encode(&self.blocks.pending, true, out);
+        let mut tables = self.tables.borrow_mut();
+        tables.encode(&self.blocks.pending, true, &mut self.bits, out);
+        drop(tables);
         self.reset();
     }
 
     pub(super) fn reset(&mut self) {
         self.blocks.pending.clear();
-        self.encoder.bits = Bits::default();
+        self.bits = Bits::default();
+    }
+
+    pub(super) fn sharing_tables(&self) -> Self {
+        Self {
+            tables: Rc::clone(&self.tables),
+            ..Self::default()
+        }
     }
 }
 
-impl Encoder {
-    fn encode(&mut self, block: &[u8], last: bool, out: &mut Vec<u8>) {
+impl Tables {
+    /// Appends a block behind the `bits` begun.
+    fn encode(&mut self, block: &[u8], last: bool, bits: &mut Bits, out: &mut Vec<u8>) {
         if block.is_empty() {
-            self.empty(last, out);
+            empty(last, bits, out);
             return;
         }
         let sequences = self.matches.find(block);
@@ -86,50 +104,44 @@ impl Encoder {
             + self.literals.bits(matches::extra_length_bits)
             + self.distances.bits(matches::extra_distance_bits);
         if size >= 8 * block.len() {
-            self.stored(block, last, out);
+            stored(block, last, bits, out);
             return;
         }
-        let Self {
-            literals,
-            distances,
-            bits,
-            ..
-        } = self;
         append(bits, out, size, |mut writer| {
             writer.push(u64::from(last) | DYNAMIC_CODES << 1, 3);
             lengths.write(&mut writer);
-            let mut writer = symbols(block, sequences, literals, distances, writer);
+            let mut writer = symbols(block, sequences, &self.literals, &self.distances, writer);
             if last {
                 writer.whole_byte();
             }
             writer
         });
     }
+}
 
-    fn empty(&mut self, last: bool, out: &mut Vec<u8>) {
-        append(&mut self.bits, out, 10, |mut writer| {
-            writer.push(u64::from(last) | FIXED_CODES << 1, 3);
-            // The fixed code of the end of a block.
-            writer.push(0, 7);
-            if last {
-                writer.whole_byte();
-            }
-            writer
-        });
-    }
-
-    fn stored(&mut self, block: &[u8], last: bool, out: &mut Vec<u8>) {
-        append(&mut self.bits, out, 3, |mut writer| {
-            writer.push(u64::from(last) | STORED << 1, 3);
+fn empty(last: bool, bits: &mut Bits, out: &mut Vec<u8>) {
+    append(bits, out, 10, |mut writer| {
+        writer.push(u64::from(last) | FIXED_CODES << 1, 3);
+        // The fixed code of the end of a block.
+        writer.push(0, 7);
+        if last {
             writer.whole_byte();
-            writer
-        });
-        // A block is never longer than this number can tell.
-        let length = block.len() as u16;
-        out.extend_from_slice(&length.to_le_bytes());
-        out.extend_from_slice(&(!length).to_le_bytes());
-        out.extend_from_slice(block);
-    }
+        }
+        writer
+    });
+}
+
+fn stored(block: &[u8], last: bool, bits: &mut Bits, out: &mut Vec<u8>) {
+    append(bits, out, 3, |mut writer| {
+        writer.push(u64::from(last) | STORED << 1, 3);
+        writer.whole_byte();
+        writer
+    });
+    // A block is never longer than this number can tell.
+    let length = block.len() as u16;
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&(!length).to_le_bytes());
+    out.extend_from_slice(block);
 }
 
 /// Appends what `write` writes, so many bits, to `out` behind the bits begun.

@@ -1,5 +1,8 @@
 //! LZ4 frames. Blocks are independent: the official Java client reads no others.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
 use super::{Blocks, CompressionError};
@@ -7,27 +10,19 @@ use super::{Blocks, CompressionError};
 /// Magic number, version 1 with independent blocks and no content checksum, blocks of at most
 /// 256 KiB, and the descriptor's checksum, which is a constant as they are.
 const HEADER: [u8; 7] = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x50, 0xfb];
-const BLOCK: usize = 256 * 1024;
+pub(super) const BLOCK: usize = 256 * 1024;
 const END_MARK: [u8; 4] = [0; 4];
 const UNCOMPRESSED: u32 = 1 << 31;
 
-#[derive(Default)]
 pub(super) struct Lz4 {
     blocks: Blocks,
-    frame: Frame,
-}
-
-struct Frame {
-    table: CompressTable,
     started: bool,
+    table: Rc<RefCell<CompressTable>>,
 }
 
-impl Default for Frame {
+impl Default for Lz4 {
     fn default() -> Self {
-        Self {
-            table: CompressTable::large(),
-            started: false,
-        }
+        Self::with(Rc::new(RefCell::new(CompressTable::large())))
     }
 }
 
@@ -45,12 +40,15 @@ impl Lz4 {
         bytes: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), CompressionError> {
+        self.start(out);
+        let mut table = self.table.borrow_mut();
         self.blocks
-            .write(bytes, BLOCK, |block| self.frame.push(block, out))
+            .write(bytes, BLOCK, |block| push(block, &mut table, out))
     }
 
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CompressionError> {
-        self.frame.push(&self.blocks.pending, out)?;
+        self.start(out);
+        push(&self.blocks.pending, &mut self.table.borrow_mut(), out)?;
         out.extend_from_slice(&END_MARK);
         self.reset();
         Ok(())
@@ -58,38 +56,54 @@ impl Lz4 {
 
     pub(super) fn reset(&mut self) {
         self.blocks.pending.clear();
-        self.frame.started = false;
+        self.started = false;
+    }
+
+    pub(super) fn sharing_tables(&self) -> Self {
+        Self::with(Rc::clone(&self.table))
+    }
+
+    fn with(table: Rc<RefCell<CompressTable>>) -> Self {
+        Self {
+            blocks: Blocks::default(),
+            started: false,
+            table,
+        }
+    }
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.started, true) {
+            out.extend_from_slice(&HEADER);
+        }
     }
 }
 
-impl Frame {
-    fn push(&mut self, block: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
-        if !self.started {
-            out.extend_from_slice(&HEADER);
-            self.started = true;
-        }
-        if block.is_empty() {
-            return Ok(());
-        }
-        // The block is compressed in place behind room for its size.
-        let start = out.len();
-        out.resize(start + 4 + get_maximum_output_size(block.len()), 0);
-        let (size, room) = out
-            .get_mut(start..)
-            .and_then(|tail| tail.split_first_chunk_mut::<4>())
-            .ok_or_else(|| failed("the output has no room"))?;
-        let len = compress_into_with_table(block, room, &mut self.table)
-            .map_err(|error| failed(&error.to_string()))?;
-        if len < block.len() {
-            *size = (len as u32).to_le_bytes();
-            out.truncate(start + 4 + len);
-        } else {
-            *size = (block.len() as u32 | UNCOMPRESSED).to_le_bytes();
-            out.truncate(start + 4);
-            out.extend_from_slice(block);
-        }
-        Ok(())
+fn push(
+    block: &[u8],
+    table: &mut CompressTable,
+    out: &mut Vec<u8>,
+) -> Result<(), CompressionError> {
+    if block.is_empty() {
+        return Ok(());
     }
+    // The block is compressed in place behind room for its size.
+    let start = out.len();
+    out.resize(start + 4 + get_maximum_output_size(block.len()), 0);
+    let (size, room) = out
+        .get_mut(start..)
+        .and_then(|tail| tail.split_first_chunk_mut::<4>())
+        .ok_or_else(|| failed("the output has no room"))?;
+    let len =
+        compress_into_with_table(block, room, table).map_err(|error| failed(&error.to_string()))?;
+    if len < block.len() {
+        *size = (len as u32).to_le_bytes();
+        out.truncate(start + 4 + len);
+    } else {
+        *size = (block.len() as u32 | UNCOMPRESSED).to_le_bytes();
+        out.truncate(start + 4);
+        out.extend_from_slice(block);
+    }
+    Ok(())
 }
 
 fn failed(reason: &str) -> CompressionError {

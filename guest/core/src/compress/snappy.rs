@@ -1,33 +1,35 @@
 //! The snappy framing format: a stream identifier, then chunks of at most 64 KiB.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use snap::raw::{Encoder, max_compress_len};
 
 use super::{Blocks, CompressionError};
 use crate::checksum;
 
 const STREAM_IDENTIFIER: &[u8; 10] = b"\xff\x06\x00\x00sNaPpY";
-const BLOCK: usize = 65_536;
+pub(super) const BLOCK: usize = 65_536;
 const COMPRESSED: u8 = 0x00;
 const UNCOMPRESSED: u8 = 0x01;
 
 #[derive(Default)]
 pub(super) struct Snappy {
     blocks: Blocks,
-    chunks: Chunks,
+    started: bool,
+    tables: Rc<RefCell<Tables>>,
 }
 
-struct Chunks {
+struct Tables {
     encoder: Encoder,
     scratch: Vec<u8>,
-    started: bool,
 }
 
-impl Default for Chunks {
+impl Default for Tables {
     fn default() -> Self {
         Self {
             encoder: Encoder::new(),
             scratch: Vec::new(),
-            started: false,
         }
     }
 }
@@ -46,13 +48,19 @@ impl Snappy {
         bytes: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), CompressionError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.start(out);
+        let mut tables = self.tables.borrow_mut();
         self.blocks
-            .write(bytes, BLOCK, |block| self.chunks.push(block, out))
+            .write(bytes, BLOCK, |block| tables.push(block, out))
     }
 
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), CompressionError> {
-        if !self.blocks.pending.is_empty() || !self.chunks.started {
-            self.chunks.push(&self.blocks.pending, out)?;
+        self.start(out);
+        if !self.blocks.pending.is_empty() {
+            self.tables.borrow_mut().push(&self.blocks.pending, out)?;
         }
         self.reset();
         Ok(())
@@ -60,19 +68,25 @@ impl Snappy {
 
     pub(super) fn reset(&mut self) {
         self.blocks.pending.clear();
-        self.chunks.started = false;
+        self.started = false;
+    }
+
+    pub(super) fn sharing_tables(&self) -> Self {
+        Self {
+            tables: Rc::clone(&self.tables),
+            ..Self::default()
+        }
+    }
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.started, true) {
+            out.extend_from_slice(STREAM_IDENTIFIER);
+        }
     }
 }
 
-impl Chunks {
+impl Tables {
     fn push(&mut self, block: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
-        if !self.started {
-            out.extend_from_slice(STREAM_IDENTIFIER);
-            self.started = true;
-        }
-        if block.is_empty() {
-            return Ok(());
-        }
         self.scratch.resize(max_compress_len(block.len()), 0);
         let len = self
             .encoder

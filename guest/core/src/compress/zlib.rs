@@ -3,20 +3,35 @@
 use flate2::{Compress, FlushCompress, Status};
 
 use super::CompressionError;
-use super::deflate::Deflate;
+use super::deflate::{self, Deflate};
 
 /// A zlib stream; the fast level has an encoder of its own.
 #[derive(Debug)]
 pub(super) enum Zlib {
-    Fast(Box<Fast>),
+    Fast(Fast),
     Small(Small),
 }
 
 impl Zlib {
     pub(super) fn new(level: u32) -> Self {
         match level {
-            1 => Self::Fast(Box::default()),
+            1 => Self::Fast(Fast::default()),
             _ => Self::Small(Small::new(level)),
+        }
+    }
+
+    /// The levels of the library have no table that two streams can share.
+    pub(super) fn sharing_tables(&self) -> Self {
+        match self {
+            Self::Fast(fast) => Self::Fast(fast.sharing_tables()),
+            Self::Small(small) => Self::Small(Small::new(small.level)),
+        }
+    }
+
+    pub(super) fn block_len(&self) -> usize {
+        match self {
+            Self::Fast(_) => deflate::BLOCK,
+            Self::Small(_) => 1,
         }
     }
 
@@ -75,6 +90,13 @@ impl Default for Fast {
 }
 
 impl Fast {
+    fn sharing_tables(&self) -> Self {
+        Self {
+            deflate: self.deflate.sharing_tables(),
+            ..Self::default()
+        }
+    }
+
     fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         if !self.started {
             out.extend_from_slice(&FAST_HEADER);

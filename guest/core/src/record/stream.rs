@@ -84,6 +84,24 @@ impl RecordStream {
         Ok(())
     }
 
+    /// As [`drain_into`](Self::drain_into), for whole blocks of the compressor only.
+    ///
+    /// # Errors
+    ///
+    /// Where the compressor fails; the pending bytes stay.
+    pub fn drain_blocks_into(
+        &mut self,
+        compressor: &mut Compressor,
+        out: &mut Vec<u8>,
+    ) -> Result<(), CompressionError> {
+        let whole = self.pending.len() - self.pending.len() % compressor.block_len();
+        let blocks = self.pending.get(..whole).unwrap_or_default();
+        compressor.write(blocks, out)?;
+        self.drained += whole as u64;
+        self.pending.drain(..whole);
+        Ok(())
+    }
+
     /// Moves the pending bytes out, with their memory.
     #[must_use]
     pub fn take(&mut self) -> Vec<u8> {

@@ -143,8 +143,12 @@ pub(super) struct Client {
     tunnel_reached: Cell<bool>,
     projects: RefCell<BTreeMap<String, Rc<Once<Project>>>>,
     tunnels: RefCell<BTreeMap<String, Rc<Once<Endpoint>>>>,
-    /// Compressors that no body uses at the moment: their windows and tables are large.
+    /// All compressors share its tables.
+    compressor: Compressor,
+    /// Compressors that no body uses at the moment: what is not shared can be large, too.
     compressors: RefCell<Vec<Compressor>>,
+    /// Records are compressed in pieces of this size, so that a large body is held compressed.
+    pub(super) piece: usize,
     /// Partitions that this run has replaced.
     pub(super) overwritten: Overwritten,
     /// Sessions of a dead writer that are not ended yet, by id.
@@ -159,6 +163,9 @@ pub(super) struct Client {
     /// No buffered row came before this, on the monotonic clock.
     pub(super) oldest_row_ms: Cell<Option<u64>>,
 }
+
+/// Compressing less at once does not pay; more would not stay in the processor's cache.
+const SMALLEST_PIECE: usize = 32 * 1024;
 
 /// Log events kept when nobody takes them.
 const MAX_LOG: usize = 1000;
@@ -176,11 +183,14 @@ impl Client {
         let uploads = UploadWindow::new(max_requests);
         let counters = Counters::default();
         counters.upload_window.set(uploads.size() as u64);
+        let compressor = Compressor::new(options.compression);
         Rc::new(Self {
             uploads: RefCell::new(uploads),
             retries: RefCell::new(RetryBudget::new(options.retry.per_minute)),
             options,
             counters,
+            piece: compressor.block_len().max(SMALLEST_PIECE),
+            compressor,
             timers,
             now: Cell::new(now),
             random: Cell::new(seed),
@@ -208,7 +218,7 @@ impl Client {
     /// A compressor at the start of a body.
     pub(super) fn take_compressor(&self) -> Compressor {
         let free = self.compressors.borrow_mut().pop();
-        free.unwrap_or_else(|| Compressor::new(self.options.compression))
+        free.unwrap_or_else(|| self.compressor.sharing_tables())
     }
 
     /// For the next body; the last one was finished.

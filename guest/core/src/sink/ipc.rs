@@ -14,6 +14,9 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 /// Name of the column that carries the row operation.
 pub(super) const OPERATION_COLUMN: &str = "__op";
 
+/// What message headers need; a column that needs more is copied when it is read.
+const ALIGNMENT: usize = 8;
+
 /// Decodes the messages of one (table, schema version).
 pub(super) struct Decoder {
     plain: SchemaRef,
@@ -57,9 +60,13 @@ impl Decoder {
     }
 
     /// All record batches in `ipc`, in order.
-    pub(super) fn decode(&mut self, ipc: &[u8]) -> Result<Vec<Rows>, String> {
-        // One aligned copy; the arrays point into it.
-        let buffer = Buffer::from(ipc);
+    pub(super) fn decode(&mut self, ipc: Vec<u8>) -> Result<Vec<Rows>, String> {
+        // The arrays point into it; allocators hardly ever give less than this alignment.
+        let buffer = if ipc.as_ptr().align_offset(ALIGNMENT) == 0 {
+            Buffer::from(ipc)
+        } else {
+            Buffer::from(ipc.as_slice())
+        };
         let mut at = 0;
         let mut out = Vec::new();
         while let Some(message) = next_message(buffer.as_slice(), at)? {

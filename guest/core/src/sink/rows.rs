@@ -5,10 +5,8 @@ use crate::arrow_tunnel::ColumnRows;
 use crate::compress::{CompressionError, Compressor};
 use crate::error::SinkError;
 use crate::record::{BoundRows, Operation, RecordStream};
+use crate::request::Body;
 use crate::schema::ValueError;
-
-/// Records are compressed in pieces of this size, so that a large body is held compressed.
-const PIECE: usize = 256 * 1024;
 
 /// Rows of one body.
 pub(super) enum Rows {
@@ -25,11 +23,17 @@ pub(super) struct Records {
     packed: Option<Packed>,
 }
 
-/// The compressed start of a body.
+/// The compressed start of a body. Its pieces stay where they are: one growing vector would be
+/// moved again and again, and leave holes of every size in a memory that never shrinks.
 struct Packed {
     compressor: Compressor,
-    bytes: Vec<u8>,
+    pieces: Vec<Vec<u8>>,
+    /// Bytes that the next block will hardly exceed, compressed.
+    expected: usize,
 }
+
+/// A piece has room for so many compressed blocks.
+const BLOCKS_OF_PIECE: usize = 4;
 
 /// What a row does to its key.
 #[derive(Clone, Copy)]
@@ -90,12 +94,12 @@ impl Rows {
         }
     }
 
-    /// Compresses what there is of a body of about `target` bytes, if that is enough to be worth it.
+    /// Compresses what there is of the body, if that is enough to be worth it.
     #[inline]
-    pub(super) fn pack(&mut self, client: &Client, target: usize) -> Result<(), SinkError> {
+    pub(super) fn pack(&mut self, client: &Client) -> Result<(), SinkError> {
         match self {
-            Self::Records(records) if records.stream.len() >= PIECE => {
-                records.pack(client, target).map_err(failed)
+            Self::Records(records) if records.stream.len() >= client.piece => {
+                records.pack(client).map_err(failed)
             }
             _ => Ok(()),
         }
@@ -106,7 +110,7 @@ impl Rows {
     }
 
     /// The body of all rows, compressed, and its size before that; none are left.
-    pub(super) fn take_body(&mut self, client: &Client) -> Result<(Vec<u8>, usize), SinkError> {
+    pub(super) fn take_body(&mut self, client: &Client) -> Result<(Body, usize), SinkError> {
         match self {
             Self::Records(records) => records.take_body(client).map_err(failed),
             Self::Columns(columns) => {
@@ -121,33 +125,28 @@ impl Rows {
 
 impl Records {
     fn len(&self) -> usize {
-        let packed = self.packed.as_ref();
-        self.stream.len() + packed.map_or(0, |packed| Compressor::HELD_BYTES + packed.bytes.len())
+        self.stream.len() + self.packed.as_ref().map_or(0, Packed::len)
     }
 
-    fn pack(&mut self, client: &Client, target: usize) -> Result<(), CompressionError> {
-        let packed = self.packed.get_or_insert_with(|| Packed {
-            compressor: client.take_compressor(),
-            bytes: Vec::new(),
-        });
-        self.stream
-            .drain_into(&mut packed.compressor, &mut packed.bytes)?;
-        // Room for the whole body at once, if the rest is like its start.
-        let raw = self.stream.total_len().max(1);
-        let expected = packed.bytes.len() as u64 * target as u64 / raw;
-        let expected = usize::try_from(expected + expected / 16).unwrap_or(usize::MAX);
-        let missing = expected.saturating_sub(packed.bytes.len());
-        packed.bytes.reserve_exact(missing);
-        Ok(())
+    fn pack(&mut self, client: &Client) -> Result<(), CompressionError> {
+        let packed = self.packed.get_or_insert_with(|| Packed::new(client));
+        let piece = match packed.pieces.pop() {
+            Some(piece) if piece.capacity() - piece.len() >= packed.expected => piece,
+            full => {
+                packed.pieces.extend(full);
+                let expected = packed.expected.max(self.stream.len() / 2);
+                Vec::with_capacity(BLOCKS_OF_PIECE * expected)
+            }
+        };
+        packed.append(piece, |compressor, piece| {
+            self.stream.drain_blocks_into(compressor, piece)
+        })
     }
 
-    fn take_body(&mut self, client: &Client) -> Result<(Vec<u8>, usize), CompressionError> {
+    fn take_body(&mut self, client: &Client) -> Result<(Body, usize), CompressionError> {
         self.stream.finish();
         let raw = usize::try_from(self.stream.total_len()).unwrap_or(usize::MAX);
-        let packed = self.packed.take().unwrap_or_else(|| Packed {
-            compressor: client.take_compressor(),
-            bytes: Vec::with_capacity(raw / 2 + 64),
-        });
+        let packed = self.packed.take().unwrap_or_else(|| Packed::new(client));
         let body = packed.finish(self.stream.bytes(), client);
         self.stream.clear();
         if self.stream.capacity() > raw.saturating_mul(4) {
@@ -158,22 +157,49 @@ impl Records {
 }
 
 impl Packed {
-    /// The whole body, of which these are the last bytes.
-    fn finish(mut self, rest: &[u8], client: &Client) -> Result<Vec<u8>, CompressionError> {
-        self.compressor.write(rest, &mut self.bytes)?;
-        self.compressor.finish(&mut self.bytes)?;
+    fn new(client: &Client) -> Self {
+        Self {
+            compressor: client.take_compressor(),
+            pieces: Vec::new(),
+            expected: 0,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.pieces.iter().map(Vec::len).sum()
+    }
+
+    /// Makes `piece` the last one, when `compress` has appended to it.
+    fn append(
+        &mut self,
+        mut piece: Vec<u8>,
+        compress: impl FnOnce(&mut Compressor, &mut Vec<u8>) -> Result<(), CompressionError>,
+    ) -> Result<(), CompressionError> {
+        let before = piece.len();
+        compress(&mut self.compressor, &mut piece)?;
+        let written = piece.len() - before;
+        self.expected = written + written / 16 + 64;
+        self.pieces.push(piece);
+        Ok(())
+    }
+
+    /// The whole body, of which `rest` are the last bytes.
+    fn finish(mut self, rest: &[u8], client: &Client) -> Result<Body, CompressionError> {
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.shrink_to_fit();
+        }
+        let piece = Vec::with_capacity(rest.len() / 2 + 64);
+        self.append(piece, |compressor, piece| {
+            compressor.write(rest, piece)?;
+            compressor.finish(piece)
+        })?;
         client.give_back(self.compressor);
-        self.bytes.shrink_to_fit();
-        Ok(self.bytes)
+        Ok(self.pieces.into())
     }
 }
 
-fn compress(client: &Client, raw: &[u8]) -> Result<Vec<u8>, SinkError> {
-    let packed = Packed {
-        compressor: client.take_compressor(),
-        bytes: Vec::with_capacity(raw.len() / 2 + 64),
-    };
-    packed.finish(raw, client).map_err(failed)
+fn compress(client: &Client, raw: &[u8]) -> Result<Body, SinkError> {
+    Packed::new(client).finish(raw, client).map_err(failed)
 }
 
 fn failed(error: CompressionError) -> SinkError {

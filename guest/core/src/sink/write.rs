@@ -296,7 +296,7 @@ impl BatchWriter<'_> {
             let packed = if full {
                 Ok(())
             } else {
-                buffer.rows.pack(self.client, buffer.target)
+                buffer.rows.pack(self.client)
             };
             (full.then_some(bucket), packed)
         };

@@ -230,7 +230,7 @@ impl Driver {
             schema_version: version,
             sequence: self.sequence,
             rows: rows as u32,
-            ipc,
+            ipc: ipc.to_vec(),
         };
         let now = self.clock();
         self.sink.write(batch, now)
@@ -256,7 +256,7 @@ impl Driver {
             schema_version: 1,
             sequence: self.sequence,
             rows: batch.num_rows() as u32,
-            ipc: &bytes[head..bytes.len() - 8],
+            ipc: bytes[head..bytes.len() - 8].to_vec(),
         };
         let now = self.clock();
         self.sink.write(batch, now)

@@ -273,7 +273,7 @@ fn damaged_input_is_refused_without_panic() {
             schema_version: 1,
             sequence: 1,
             rows: 2,
-            ipc: &good[..cut],
+            ipc: good[..cut].to_vec(),
         };
         assert!(d.sink.write(batch, now).is_err(), "{cut}");
     }
@@ -283,7 +283,7 @@ fn damaged_input_is_refused_without_panic() {
             schema_version: version,
             sequence: 1,
             rows,
-            ipc: &good,
+            ipc: good.clone(),
         };
         assert!(d.sink.write(batch, now).is_err());
     }

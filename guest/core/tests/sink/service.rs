@@ -254,7 +254,7 @@ impl Service {
                 }
             }
             (Method::Post, ["projects", "p", "schemas"]) => {
-                let body = String::from_utf8(request.body.bytes().to_vec()).unwrap();
+                let body = String::from_utf8(request.body.to_vec()).unwrap();
                 let name = between(&body, "<Name>", "</Name>");
                 self.schemas.insert(name);
                 ok(String::new())
@@ -267,7 +267,7 @@ impl Service {
                 }
             }
             (Method::Post, ["projects", "p", "instances"]) => {
-                let body = String::from_utf8(request.body.bytes().to_vec()).unwrap();
+                let body = String::from_utf8(request.body.to_vec()).unwrap();
                 let query = unescape(&between(&body, "<Query>", "</Query>"));
                 self.statement(&query);
                 self.statements.push(query);
@@ -743,10 +743,10 @@ fn body(request: &Request) -> Vec<u8> {
         .find(|(n, _)| n == "Content-Encoding")
         .map(|(_, v)| v.as_str());
     match encoding {
-        None => request.body.bytes().to_vec(),
+        None => request.body.to_vec(),
         Some("deflate") => {
             let mut out = Vec::new();
-            flate2::read::ZlibDecoder::new(request.body.bytes())
+            flate2::read::ZlibDecoder::new(request.body.to_vec().as_slice())
                 .read_to_end(&mut out)
                 .unwrap();
             out

@@ -123,7 +123,7 @@ fn columns_are_mapped_by_name() {
     let mut writer = arrow_ipc::writer::StreamWriter::try_new(Vec::new(), &schema).unwrap();
     writer.write(&batch).unwrap();
     let ipc = writer.into_inner().unwrap();
-    let ipc = &ipc[schema_message(&schema).len()..];
+    let ipc = ipc[schema_message(&schema).len()..].to_vec();
     let now = d.clock();
     let batch = longshore_core::contract::Batch {
         table: t,

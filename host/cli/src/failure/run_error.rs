@@ -52,10 +52,15 @@ impl From<RunError> for Failure {
             RunError::Commit {
                 table,
                 checkpoint,
+                rows,
                 error,
             } => {
                 let what = format!("cannot commit {table} of checkpoint {checkpoint}");
-                sink(&what, &error, Exit::Refused)
+                let failure = sink(&what, &error, Exit::Refused);
+                match rows {
+                    Some(rows) => failure.at(&rows),
+                    None => failure,
+                }
             }
             error => Self::new(Exit::Internal, error.to_string())
                 .help("run again with -vv, and report what it says"),

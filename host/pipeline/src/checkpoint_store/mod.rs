@@ -226,6 +226,29 @@ impl CheckpointStore {
         }))
     }
 
+    /// What of the source a checkpoint covers, for a person; none for a checkpoint that is not there.
+    /// What [`Self::store_table`] added to it comes after that.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn source_range(&self, checkpoint: u64) -> Result<Option<String>, StoreError> {
+        let positions = rows::last_positions(&self.connection, checkpoint)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the source positions", e))?;
+        let place = |text: &String| {
+            let position = Position::from_json(text);
+            position.map_or_else(|_| text.clone(), |position| position.to_string())
+        };
+        Ok(match positions.as_slice() {
+            [] => None,
+            [upto] => Some(format!("the source from its start up to {}", place(upto))),
+            [upto, from, ..] => Some(format!(
+                "the source after {}, up to {}",
+                place(from),
+                place(upto)
+            )),
+        })
+    }
+
     /// Everything stored and not marked committed, oldest checkpoint first, in commit order.
     ///
     /// # Errors

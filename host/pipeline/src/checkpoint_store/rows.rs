@@ -197,6 +197,14 @@ pub(super) fn prune(connection: &Connection, upto: u64) -> Result<()> {
         .map(drop)
 }
 
+/// Positions of a checkpoint and of the one before it, in this order.
+pub(super) fn last_positions(connection: &Connection, checkpoint: u64) -> Result<Vec<String>> {
+    connection
+        .prepare_cached("select position from checkpoint where id <= ?1 order by id desc limit 2")?
+        .query_map([checkpoint], |row| row.get(0))?
+        .collect()
+}
+
 pub(super) fn states(connection: &Connection, checkpoint: u64) -> Result<Vec<State>> {
     connection
         .prepare_cached(

@@ -87,6 +87,23 @@ fn what_one_table_prepares_is_added_to_the_newest_checkpoint() {
 }
 
 #[test]
+fn a_checkpoint_tells_what_of_the_source_it_covers() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = CheckpointStore::open(&directory.path().join("p.db"), &identity("p")).unwrap();
+    assert_eq!(store.source_range(1).unwrap(), None);
+    put(&mut store, &[committable(1)]);
+    put(&mut store, &[committable(2)]);
+    assert_eq!(
+        store.source_range(1).unwrap().as_deref(),
+        Some(r#"the source from its start up to {"at":1}"#)
+    );
+    assert_eq!(
+        store.source_range(2).unwrap().as_deref(),
+        Some(r#"the source after {"at":1}, up to {"at":2}"#)
+    );
+}
+
+#[test]
 fn a_checkpoint_is_read_back_as_it_was_stored() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("deep/er/p.db");

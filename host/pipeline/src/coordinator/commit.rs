@@ -54,7 +54,8 @@ async fn commit_checkpoint(
         let round = Round::sort(open, outcomes);
         store.mark_committed(checkpoint, &round.done)?;
         if let Some((item, error)) = round.failed {
-            return Err(failed(&item, error));
+            let rows = store.source_range(item.checkpoint)?;
+            return Err(failed(&item, error, rows));
         }
         if !round.done.is_empty() {
             patience.succeeded(true);
@@ -72,6 +73,7 @@ async fn commit_checkpoint(
                         request_id: None,
                         bad_rows: Vec::new(),
                     },
+                    None,
                 )
             };
             patience.pause(round.wait).await.map_err(|_| error())?;
@@ -116,10 +118,11 @@ impl Round {
     }
 }
 
-fn failed(item: &Pending, error: SinkError) -> RunError {
+fn failed(item: &Pending, error: SinkError, rows: Option<String>) -> RunError {
     RunError::Commit {
         table: item.committable.table.to_string(),
         checkpoint: item.checkpoint,
+        rows,
         error: Box::new(error),
     }
 }

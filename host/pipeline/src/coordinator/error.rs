@@ -91,6 +91,8 @@ pub enum RunError {
         table: String,
         /// The checkpoint.
         checkpoint: u64,
+        /// What of the source it covers, where that helps.
+        rows: Option<String>,
         /// The sink's answer.
         error: Box<SinkError>,
     },

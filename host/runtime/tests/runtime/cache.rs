@@ -2,7 +2,6 @@
 
 use crate::support::guest;
 use longshore_runtime::{Engine, EngineConfig, EngineError};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -36,7 +35,7 @@ fn a_warm_cache_is_used_and_a_damaged_entry_is_replaced() {
     let [code] = entries.as_slice() else {
         panic!("{entries:?}")
     };
-    assert_eq!(files(&directory, "sha256").len(), 1);
+    assert_eq!(files(&directory, "blake3").len(), 1);
     assert_eq!(files(&directory, "tmp").len(), 0);
     let inode = || fs::metadata(code).unwrap().ino();
     let first = inode();
@@ -58,8 +57,8 @@ fn a_warm_cache_is_used_and_a_damaged_entry_is_replaced() {
 
     // A foreign file with a fitting digest gets past the digest, not past wasmtime.
     fs::write(code, b"not code at all").unwrap();
-    let [digest] = <[PathBuf; 1]>::try_from(files(&directory, "sha256")).unwrap();
-    fs::write(digest, hex::encode(Sha256::digest(b"not code at all"))).unwrap();
+    let [digest] = <[PathBuf; 1]>::try_from(files(&directory, "blake3")).unwrap();
+    fs::write(digest, blake3::hash(b"not code at all").to_hex().as_str()).unwrap();
     engine(&directory, false).unwrap().load(guest()).unwrap();
     assert_ne!(inode(), repaired);
 }

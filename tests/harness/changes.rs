@@ -3,28 +3,32 @@
 use std::io::Write;
 use std::path::Path;
 
+use crate::{Client, LocalServer};
 use anyhow::{Context, Result};
-use longshore_tests::{Client, LocalServer};
 
 /// Partitions that rows are spread over, by version: an update moves its row to another one.
-pub(crate) const PARTITIONS: u64 = 3;
+pub const PARTITIONS: u64 = 3;
 
 /// Inserts, updates and deletes of a table with the columns `id`, `version`, `part` and `text`.
 #[derive(Debug)]
-pub(crate) struct Changes {
+pub struct Changes {
     /// The last version of each key; none = deleted.
     last: Vec<Option<u64>>,
 }
 
 /// The row of a key at a version, as JSON.
-pub(crate) fn row(id: u64, version: u64) -> String {
+#[must_use]
+pub fn row(id: u64, version: u64) -> String {
     let part = version % PARTITIONS;
     format!(r#"{{"id":{id},"version":{version},"part":{part},"text":"第{id}行 at {version}"}}"#)
 }
 
 impl Changes {
     /// Writes `rows` changes of `keys` keys as plain Debezium JSON, in order of version.
-    pub(crate) fn write(path: &Path, table: &str, rows: u64, keys: u64) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn write(path: &Path, table: &str, rows: u64, keys: u64) -> Result<Self> {
         let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
         let mut last = vec![None; usize::try_from(keys)?];
         for version in 0..rows {
@@ -51,7 +55,8 @@ impl Changes {
     }
 
     /// The rows that are left, as key and version; of one partition, or all.
-    pub(crate) fn left(&self, partition: Option<u64>) -> Vec<(u64, u64)> {
+    #[must_use]
+    pub fn left(&self, partition: Option<u64>) -> Vec<(u64, u64)> {
         (0..)
             .zip(&self.last)
             .filter_map(|(id, version)| Some((id, (*version)?)))
@@ -60,7 +65,10 @@ impl Changes {
     }
 
     /// Fails unless a client reads exactly the rows that are left.
-    pub(crate) fn assert_equals(
+    ///
+    /// # Errors
+    /// When the client can not read.
+    pub fn assert_equals(
         &self,
         client: &dyn Client,
         server: &LocalServer,
