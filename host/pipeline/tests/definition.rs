@@ -147,7 +147,7 @@ pipeline:
             (warning.at.line, key)
         })
         .collect();
-    assert_eq!(warned, [(37, "`pipeline.operator.uid.prefix`"),]);
+    assert_eq!(warned, [(40, "`pipeline.operator.uid.prefix`"),]);
 }
 
 #[test]
