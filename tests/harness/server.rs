@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -210,6 +210,18 @@ impl LocalServer {
             &address,
             &["--access-id", &id, "--access-key", &key],
         )
+    }
+
+    /// Sends the process a signal by its name, like `-STOP`.
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status()?;
+        anyhow::ensure!(status.success(), "kill {name}: {status}");
+        Ok(())
     }
 
     /// SIGKILL.

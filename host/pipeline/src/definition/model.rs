@@ -354,6 +354,15 @@ pub struct PipelineOptions {
     pub checkpoint_interval: Option<Duration>,
     /// `checkpoint-path`: where checkpoints are kept; relative to the definition's directory.
     pub checkpoint_path: Option<PathBuf>,
+    /// `memory-budget`: memory that a run takes at most, in bytes. Default 512 MiB, or what buffers
+    /// that the definition gives need.
+    pub memory_budget: Option<Spanned<u64>>,
+    /// `give-up-after`: how long to try to reach a service that has answered before. Default 10
+    /// minutes.
+    pub give_up_after: Option<Duration>,
+    /// `restarts`: how often to start over from the last checkpoint without getting to the next.
+    /// Default 3.
+    pub restarts: Option<u32>,
     /// `metrics`: address at which a run shows what it measures. Default nowhere.
     pub metrics: Option<std::net::SocketAddr>,
     /// `route-mode`. Default all-match.
@@ -393,6 +402,9 @@ impl Default for PipelineOptions {
             schema_change_behavior: SchemaChangeBehavior::Lenient,
             checkpoint_interval: None,
             checkpoint_path: None,
+            memory_budget: None,
+            give_up_after: None,
+            restarts: None,
             metrics: None,
             route_mode: RouteMode::AllMatch,
             decimal_precision: DecimalPrecision::UpTo19,
