@@ -550,6 +550,22 @@ fn session_expired_after_the_checkpoint_is_told_and_nothing_else_is_harmed() -> 
     Ok(())
 }
 
+/// A refusal is no commit: the session that is gone afterwards took its rows along.
+#[test]
+fn session_lost_after_a_refused_commit_is_told() -> Result<()> {
+    let rules = "
+- {route: upsert-commit, effect: {answer: {status: 503, code: ServiceUnavailable}}}
+- {route: upsert-commit, effect: {end-session: gone}}
+";
+    let case = Case::new(Way::Delta, rules)?;
+    case.write_pipeline("", "  commit.timeout: 3s\n")?;
+    let run = case.run()?;
+    assert_eq!(run.code, 9, "{run:?}");
+    assert!(run.stderr.contains("is lost"), "{run:?}");
+    assert_eq!(case.ids("t")?, [] as [i64; 0]);
+    Ok(())
+}
+
 #[test]
 fn a_statement_that_fails_although_it_was_done_is_no_obstacle() -> Result<()> {
     let rules = "

@@ -190,6 +190,14 @@ impl Failure {
         matches!(self.status, 502 | 504) || self.code == "StatusConflict"
     }
 
+    /// Whether the service may have done what was asked although it did not say so. A 503 refuses
+    /// before anything is done, and without a signature nothing was asked.
+    pub fn may_have_been_done(&self) -> bool {
+        matches!(self.class, RetryClass::Transient | RetryClass::Damaged)
+            && self.status != 503
+            && self.code != "SignerUnavailable"
+    }
+
     /// Where no slot is routed a move has no meaning: it may pass, and is not waited out for ever.
     pub fn without_route(mut self) -> Self {
         if self.class == RetryClass::Moved {

@@ -278,8 +278,7 @@ impl<'a> SessionCall<'a> {
                     &server,
                 );
                 let response = match self.client.call_raw(&draft).await {
-                    // The session is cleaned away once it is committed.
-                    Err(failure) if posted && session_cleaned(&failure) => {
+                    Err(failure) if posted && self.cleaned_after_commit(&failure) => {
                         return Ok(CommitOutcome::Committed);
                     }
                     other => other.map_err(|f| self.explain(&f, &draft))?,
@@ -322,7 +321,7 @@ impl<'a> SessionCall<'a> {
                         UpsertStatus::Normal | UpsertStatus::Committing => {}
                     }
                 }
-                Err(failure) if posted && session_cleaned(&failure) => {
+                Err(failure) if posted && self.cleaned_after_commit(&failure) => {
                     return Ok(CommitOutcome::Committed);
                 }
                 Err(failure) => match failure.class {
@@ -335,8 +334,7 @@ impl<'a> SessionCall<'a> {
                         ));
                     }
                     class => {
-                        // Without an answer, or with a late one, the commit may have happened.
-                        posted |= matches!(class, RetryClass::Transient | RetryClass::Damaged);
+                        posted |= failure.may_have_been_done();
                         let moved = class == RetryClass::Moved;
                         reload = failure.wants_reload() || moved;
                         if failure.routed_server.is_some() {
@@ -357,6 +355,14 @@ impl<'a> SessionCall<'a> {
             self.client.sleep(wait).await;
             delay = (delay * 2).min(POLL_MS.1);
         }
+    }
+
+    /// A session is cleaned away once it is committed, and also when its time is over.
+    fn cleaned_after_commit(&self, failure: &Failure) -> bool {
+        const HOUR_MS: i64 = 3_600_000;
+        let lifetime = i64::from(self.client.options.session_hours) * HOUR_MS;
+        session_cleaned(failure)
+            && self.client.now().unix_ms - self.prepared.created_unix_ms < lifetime
     }
 
     async fn abort_upsert(&self, server: &str) -> Result<CommitOutcome, SinkError> {

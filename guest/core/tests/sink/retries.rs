@@ -50,6 +50,28 @@ fn the_slot_map_is_read_again_before_a_repeat_that_needs_it() {
 }
 
 #[test]
+fn a_session_that_is_gone_counts_as_committed_only_if_the_commit_can_have_happened() {
+    let gone = || error(404, "UpsertSessionNotFound");
+    for (first, committed) in [
+        (Fault::LostAfter, true),
+        (answer(500), true),
+        (answer(503), false),
+    ] {
+        let (mut d, t) = driver("d", &[]);
+        d.write(t, false, ROWS).unwrap();
+        let items = d.prepare().unwrap();
+        d.service.fail(Method::Post, "upsertid", first);
+        d.service.fail(Method::Post, "upsertid", gone());
+        let outcomes = d.commit(items);
+        assert_eq!(
+            outcomes == [CommitOutcome::Committed],
+            committed,
+            "{outcomes:?}"
+        );
+    }
+}
+
+#[test]
 fn a_commit_follows_its_session_to_another_server() {
     for fault in [answer(308), answer(502)] {
         let (mut d, t) = driver("d", &[]);
