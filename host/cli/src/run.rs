@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use longshore_pipeline::checkpoint_store::CheckpointStore;
 use longshore_pipeline::coordinator::{
-    CheckpointRequests, Coordinator, RetryPolicy, RunError, Settings, stop_channel,
+    CheckpointRequests, Coordinator, Machine, RetryPolicy, RunError, Settings, stop_channel,
 };
 use longshore_pipeline::definition::PipelineOptions;
 use longshore_pipeline::report::{LiveCounters, Outcome, Report};
@@ -96,6 +96,7 @@ async fn run_into(
         requests,
         live: Arc::clone(&live),
         stop,
+        platform: Arc::new(Machine),
     };
     let setup = started.elapsed();
     let display = progress::start(live);

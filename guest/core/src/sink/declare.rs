@@ -1,7 +1,7 @@
 //! Declaring a table: look it up, create it where allowed, see that the rows fit.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use arrow_schema::Schema;
 use super::client::{Client, Draft, malformed};
 use super::mode::{self, Mode};
 use super::part::{Routing, Target};
-use super::table::{Layout, Table, fit};
+use super::table::{Layout, Parts, Table, fit};
 use super::{ipc, partitioning, sql};
 use crate::bucket::HasherKind;
 use crate::contract::{LogLevel, TableDecl};
@@ -116,7 +116,7 @@ pub(super) async fn declare(
                 layout,
                 versions: BTreeMap::from([(decl.schema_version, version)]),
                 routing,
-                parts: HashMap::new(),
+                parts: Parts::default(),
                 retired: Vec::new(),
                 kept: Vec::new(),
                 changing: None,

@@ -1,6 +1,7 @@
 //! A declared table: how its rows are encoded and where they go.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -64,6 +65,10 @@ impl Layout {
     }
 }
 
+/// Parts by the tunnel text of their partition. The hash has a fixed seed, so that a simulated run
+/// sends its requests in the same order each time.
+pub(super) type Parts = HashMap<String, Rc<Part>, BuildHasherDefault<DefaultHasher>>;
+
 /// A declared table.
 pub(super) struct Table {
     pub(super) target: Rc<Target>,
@@ -73,7 +78,7 @@ pub(super) struct Table {
     /// Delta tables only.
     pub(super) routing: Option<Rc<Routing>>,
     /// Open partitions by their tunnel text. Looked up for every row where partitions alternate.
-    pub(super) parts: HashMap<String, Rc<Part>>,
+    pub(super) parts: Parts,
     /// Parts whose sessions take no more rows, to be prepared with the next checkpoint.
     pub(super) retired: Vec<Rc<Part>>,
     pub(super) kept: Vec<Kept>,
@@ -85,7 +90,7 @@ pub(super) struct Table {
 impl Table {
     /// The open part for a partition.
     pub(super) fn part(
-        parts: &mut HashMap<String, Rc<Part>>,
+        parts: &mut Parts,
         client: &Rc<Client>,
         target: &Rc<Target>,
         mode: &Mode,
@@ -121,7 +126,7 @@ impl Table {
     pub(super) fn checkpoint(&mut self) -> Vec<Rc<Part>> {
         let staying = match &self.mode {
             Mode::Stream(_) => self.parts.clone(),
-            _ => HashMap::new(),
+            _ => Parts::default(),
         };
         let parts = self.detach();
         self.parts = staying;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use longshore_pipeline::checkpoint_store::CheckpointStore;
 use longshore_pipeline::coordinator::{
-    CheckpointRequests, Coordinator, OpenSource, RetryPolicy, RunError, Settings, stop_channel,
+    CheckpointRequests, Coordinator, Machine, OpenSource, RetryPolicy, RunError, Settings,
+    stop_channel,
 };
 use longshore_pipeline::report::LiveCounters;
 use longshore_pipeline::route::Router;
@@ -88,6 +89,7 @@ async fn run(
         requests,
         live: Arc::new(LiveCounters::default()),
         stop,
+        platform: Arc::new(Machine),
     };
     Ok(coordinator.run().await.1.err())
 }

@@ -10,7 +10,6 @@ use longshore_runtime::NoDeadLetters;
 use longshore_runtime::contract::{Committable, State};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
 use tracing::Instrument as _;
 
 use super::commit;
@@ -104,12 +103,13 @@ impl Attempt<'_> {
         if let Some(state) = self.coordinator.store.targets()? {
             self.targets.restore(&state)?;
         }
-        let mut events = source_thread::spawn(Arc::clone(&self.coordinator.source), position)?;
+        let platform = Arc::clone(&self.coordinator.platform);
+        let open = Arc::clone(&self.coordinator.source);
+        let mut events = source_thread::start(&*platform, open, position)?;
         self.open_instances(latest.as_ref()).await?;
 
         let interval = self.coordinator.settings.checkpoint_interval;
-        let mut timer = tokio::time::interval_at(Instant::now() + interval, interval);
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut timer = platform.sleep(interval);
         let requests = Arc::clone(&self.coordinator.requests);
         let notes = Arc::clone(&self.notes);
         let mut stop = self.coordinator.stop.clone();
@@ -122,10 +122,13 @@ impl Attempt<'_> {
                     self.checkpoint(false).await?;
                     return Ok(Outcome::Interrupted);
                 }
-                _ = timer.tick(), if idle && self.unstored => self.checkpoint(false).await?,
+                () = &mut timer, if idle && self.unstored => {
+                    timer = platform.sleep(interval);
+                    self.checkpoint(false).await?;
+                }
                 () = requests.wanted(), if idle && self.unstored => {
                     self.checkpoint(false).await?;
-                    timer.reset();
+                    timer = platform.sleep(interval);
                 }
                 () = notes.changed() => self.store_notes()?,
                 event = events.recv() => match event {
@@ -200,6 +203,7 @@ impl Attempt<'_> {
             Arc::clone(&self.contacted),
             self.coordinator.stop.clone(),
             Arc::clone(&self.coordinator.live),
+            Arc::clone(&self.coordinator.platform),
         )
     }
 

@@ -176,8 +176,15 @@ impl Instance {
             Err(_) => true,
         };
         // What is open is not visible and expires; closing only spares the service the wait.
-        if usable && let Ok(Err(error)) = tokio::time::timeout(CLOSE, self.driver.close()).await {
-            tracing::debug!("closing the writer: {error}");
+        if usable {
+            let time_is_up = self.patience.platform().sleep(CLOSE);
+            tokio::select! {
+                biased;
+                closed = self.driver.close() => if let Err(error) = closed {
+                    tracing::debug!("closing the writer: {error}");
+                },
+                () = time_is_up => {}
+            }
         }
         result
     }
@@ -240,17 +247,18 @@ impl Instance {
                 self.busy = self.drive(DRIVE_IDLE_MS).await?;
                 continue;
             }
+            let platform = self.patience.platform();
             let timer = async {
                 match self.wake_after {
                     // A sink that wants to be called at once, all the time, must not eat a processor.
-                    Some(wait) => tokio::time::sleep(wait.max(Duration::from_millis(1))).await,
+                    Some(wait) => platform.sleep(wait.max(Duration::from_millis(1))).await,
                     None => std::future::pending().await,
                 }
             };
-            let due = self.state.due_in(Instant::now());
+            let due = self.state.due_in(self.patience.platform().now());
             let look = async {
                 match due {
-                    Some(wait) => tokio::time::sleep(wait).await,
+                    Some(wait) => platform.sleep(wait).await,
                     None => std::future::pending().await,
                 }
             };
@@ -387,7 +395,7 @@ impl Instance {
             self.note(progress);
             self.busy = true;
             self.observe().await?;
-            self.state.touched(Instant::now());
+            self.state.touched(self.patience.platform().now());
         }
         Ok(())
     }
@@ -442,17 +450,18 @@ impl Instance {
 
     /// Whether the call used its whole budget, so that there is more to do.
     async fn drive(&mut self, budget_ms: u32) -> Result<bool, RunError> {
-        let started = Instant::now();
+        let started = self.patience.platform().now();
         let progress = persist!(self, "upload rows", self.driver.drive(budget_ms));
         self.patience.succeeded(false);
         self.note(progress);
         self.observe().await?;
-        let now = Instant::now();
+        let now = self.patience.platform().now();
         self.state.touched(now);
         if self.state.due_in(now) == Some(Duration::ZERO) {
             self.look_at_state().await?;
         }
-        Ok(started.elapsed() >= Duration::from_millis(budget_ms.into()))
+        let passed = now.saturating_duration_since(started);
+        Ok(passed >= Duration::from_millis(budget_ms.into()))
     }
 
     /// Notes the writer's state where it changed, for the run that comes after this one if it dies.

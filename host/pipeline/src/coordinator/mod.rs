@@ -27,6 +27,7 @@ mod evolve;
 mod instance;
 mod notes;
 mod patience;
+mod platform;
 mod source_thread;
 mod split;
 mod stop;
@@ -38,6 +39,7 @@ mod tests;
 pub use driver::{CheckpointRequests, SinkDriver, SinkFactory};
 pub use error::{RefusedRow, RunError};
 pub use patience::RetryPolicy;
+pub use platform::{Machine, Platform, Sleep, SourceReader};
 pub use stop::{Stop, StopHandle, stop_channel};
 
 use std::sync::Arc;
@@ -90,6 +92,8 @@ pub struct Coordinator {
     pub live: Arc<LiveCounters>,
     /// Asks the run to stop at the next cut.
     pub stop: Stop,
+    /// Tells the time and gives the source a thread: [`Machine`].
+    pub platform: Arc<dyn Platform>,
 }
 
 impl Coordinator {

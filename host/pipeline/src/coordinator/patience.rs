@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use longshore_runtime::CallError;
 
 use super::error::RunError;
+use super::platform::Platform;
 use super::stop::Stop;
 use crate::report::LiveCounters;
 
@@ -39,6 +40,7 @@ pub(super) struct Patience {
     failing_since: Option<Instant>,
     stop: Stop,
     live: Arc<LiveCounters>,
+    platform: Arc<dyn Platform>,
 }
 
 impl Patience {
@@ -48,6 +50,7 @@ impl Patience {
         contacted: Arc<AtomicBool>,
         stop: Stop,
         live: Arc<LiveCounters>,
+        platform: Arc<dyn Platform>,
     ) -> Self {
         Self {
             policy,
@@ -55,6 +58,7 @@ impl Patience {
             failing_since: None,
             stop,
             live,
+            platform,
         }
     }
 
@@ -88,6 +92,11 @@ impl Patience {
         }
     }
 
+    /// Where the run takes its time from.
+    pub(super) fn platform(&self) -> &dyn Platform {
+        &*self.platform
+    }
+
     /// What the run counts.
     pub(super) fn live(&self) -> &LiveCounters {
         &self.live
@@ -95,17 +104,19 @@ impl Patience {
 
     /// Waits, unless that takes longer than there is patience for, or the run is to stop.
     pub(super) async fn pause(&mut self, wait: Duration) -> Result<(), Exhausted> {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        let now = self.platform.now();
+        let since = *self.failing_since.get_or_insert(now);
         let limit = if self.contacted.load(Ordering::Relaxed) {
             self.policy.give_up_after
         } else {
             self.policy.first_contact
         };
-        if since.elapsed() + wait > limit {
+        if now.saturating_duration_since(since) + wait > limit {
             return Err(Exhausted);
         }
         tokio::select! {
-            () = tokio::time::sleep(wait) => Ok(()),
+            biased;
+            () = self.platform.sleep(wait) => Ok(()),
             () = self.stop.wait() => Err(Exhausted),
         }
     }

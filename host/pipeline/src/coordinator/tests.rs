@@ -70,6 +70,7 @@ impl Bench {
             requests,
             live: Arc::default(),
             stop,
+            platform: Arc::new(Machine),
         }
     }
 

@@ -58,7 +58,7 @@ pub struct Origin {
 
 /// What [`Origin`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OriginUnit {
+pub enum OriginUnit {
     /// Lines from 1.
     Line,
     /// Rows from 1.
@@ -66,7 +66,8 @@ pub(crate) enum OriginUnit {
 }
 
 impl Origin {
-    pub(crate) fn new(file: Arc<str>, unit: OriginUnit) -> Self {
+    /// Rows of `file`, none so far.
+    pub fn new(file: Arc<str>, unit: OriginUnit) -> Self {
         Self {
             file,
             unit,
@@ -87,7 +88,7 @@ impl Origin {
     }
 
     /// Notes that `row` of the batch came from `place`. Rows must be noted in order.
-    pub(crate) fn push(&mut self, row: u32, place: u64) {
+    pub fn push(&mut self, row: u32, place: u64) {
         let continues = self
             .runs
             .last()

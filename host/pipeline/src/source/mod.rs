@@ -12,9 +12,7 @@ mod position;
 mod table;
 pub mod types;
 
-#[cfg(test)]
-pub(crate) use batch::OriginUnit;
-pub use batch::{OP_COLUMN, Operation, Origin, SourceBatch};
+pub use batch::{OP_COLUMN, Operation, Origin, OriginUnit, SourceBatch};
 pub use error::{SourceError, SourceErrorKind};
 pub use position::Position;
 pub use table::{SourceTable, TableId};

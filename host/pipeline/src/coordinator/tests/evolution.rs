@@ -492,6 +492,7 @@ async fn run(
         requests: Arc::default(),
         live: Arc::default(),
         stop,
+        platform: Arc::new(Machine),
     };
     coordinator.run().await
 }
