@@ -44,6 +44,8 @@ enum Task {
     Test,
     /// Check formatting and lints, natively and for wasm
     Lint,
+    /// Play schedules of the simulation: the sink and the coordinator with faults that a seed decides
+    Simulate(SimulateArgs),
     /// Measure: encoding natively and in the component, and whole runs; or beside other writers
     Bench(BenchArgs),
     /// Kill longshore and its server at random instants, again and again, and compare the tables with their source
@@ -67,6 +69,17 @@ struct EncodeArgs {
     /// Where the component goes; its WIT goes beside it with the extension `wit`
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct SimulateArgs {
+    /// `--seed N` plays one schedule and prints what happens; `--schedules N` plays many; `--help` tells the rest
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "OPTIONS"
+    )]
+    options: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +167,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => tasks::demo(&project, &args.options()),
         Task::Test => tasks::test(&project),
         Task::Lint => tasks::lint(&project),
+        Task::Simulate(args) => tasks::simulate(&project, &args.options),
         Task::Bench(args) if args.peers => tasks::bench_peers(
             &project,
             &[

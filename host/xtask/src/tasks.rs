@@ -112,6 +112,23 @@ pub(crate) fn lint(project: &Project) -> Result<()> {
     Step::cargo(project, &[&guests[..], &deny].concat()).run()
 }
 
+/// Schedules of the simulation.
+pub(crate) fn simulate(project: &Project, options: &[String]) -> Result<()> {
+    component::build(project, &Options::default())?;
+    // As everything is built, see `test`.
+    let args = [
+        "build",
+        "--release",
+        "--workspace",
+        "--bin",
+        "longshore-simulation",
+    ];
+    Step::cargo(project, &args).with_component(project).run()?;
+    let play = project.release_program("longshore-simulation");
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    Step::program(project, play.as_os_str(), &options).run()
+}
+
 /// Measurements: parts of the core, the same code native and as WebAssembly, and whole runs.
 pub(crate) fn bench(project: &Project, args: &[String]) -> Result<()> {
     component::build(project, &Options::default())?;

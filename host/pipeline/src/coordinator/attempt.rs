@@ -89,6 +89,8 @@ impl Attempt<'_> {
         let pending = self.coordinator.store.pending()?;
         if !pending.is_empty() {
             tracing::info!(items = pending.len(), "committing what the last run left");
+            // It had reached the service: a commit that takes long does not mean a wrong endpoint.
+            self.contacted.store(true, Ordering::Relaxed);
             self.report.recommitted += self.commit(pending).await?;
         }
         let latest = self.coordinator.store.latest()?;

@@ -34,7 +34,8 @@ pub struct SourceError {
 }
 
 impl SourceError {
-    pub(crate) fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
+    /// An error without a place.
+    pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             place: None,

@@ -1,0 +1,53 @@
+//! Thousands of schedules, the same ones each time.
+
+use longshore_simulation::{Ending, Scratch, play, play_all};
+
+/// `cargo xtask simulate --schedules N` plays more.
+const SCHEDULES: u64 = 5_000;
+
+/// Seeds that once showed a defect, and which.
+const FORMER_DEFECTS: [(u64, &str); 0] = [];
+
+#[test]
+fn the_same_seed_is_the_same_schedule() {
+    let once = |seed| play(seed, &Scratch::new().unwrap(), true);
+    for seed in 0..50 {
+        assert_eq!(once(seed), once(seed), "seed {seed}");
+    }
+    assert_ne!(once(0).digest, once(1).digest);
+}
+
+#[test]
+fn former_defects_are_gone() {
+    let scratch = Scratch::new().unwrap();
+    for (seed, defect) in FORMER_DEFECTS {
+        let ending = play(seed, &scratch, false).ending;
+        assert!(
+            !matches!(ending, Ending::Violation(_)),
+            "seed {seed}, {defect}: {ending:?}"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_is_there_twice() {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let summary = play_all(0..SCHEDULES, threads, |_| {}).unwrap();
+    if let Some((seed, what)) = summary.violations.first() {
+        let all: Vec<u64> = summary.violations.iter().map(|(seed, _)| *seed).collect();
+        panic!(
+            "seed {seed}: {what}\n  to see it: cargo xtask simulate --seed {seed}\n  wrong: {all:?}"
+        );
+    }
+    // Otherwise the seeds do not reach what they are for.
+    assert!(summary.complete > SCHEDULES / 2, "{summary:?}");
+    let counts = summary.counts;
+    for count in [
+        summary.sessions_lost,
+        counts.faults,
+        counts.kills,
+        counts.recommitted,
+    ] {
+        assert!(count > 0, "{summary:?}");
+    }
+}
