@@ -73,13 +73,21 @@ struct EncodeArgs {
 
 #[derive(Debug, Args)]
 struct SimulateArgs {
-    /// `--seed N` plays one schedule and prints what happens; `--schedules N` plays many; `--help` tells the rest
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "OPTIONS"
-    )]
-    options: Vec<String>,
+    /// Play this one, and print what happens
+    #[arg(long, conflicts_with_all = ["schedules", "first", "threads"])]
+    seed: Option<u64>,
+    /// How many
+    #[arg(long, default_value_t = 5_000)]
+    schedules: u64,
+    /// Seed of the first
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Schedules at once; as many as there are processors where not given
+    #[arg(long)]
+    threads: Option<u64>,
+    /// Form of the result
+    #[arg(long, value_name = "FORM", value_parser = ["text", "json"], default_value = "text")]
+    output: String,
 }
 
 #[derive(Debug, Args)]
@@ -167,7 +175,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => tasks::demo(&project, &args.options()),
         Task::Test => tasks::test(&project),
         Task::Lint => tasks::lint(&project),
-        Task::Simulate(args) => tasks::simulate(&project, &args.options),
+        Task::Simulate(args) => tasks::simulate(&project, &args.words()),
         Task::Bench(args) if args.peers => tasks::bench_peers(
             &project,
             &[
@@ -188,6 +196,25 @@ fn main() -> ExitCode {
             eprintln!("\nerror: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+impl SimulateArgs {
+    /// As the program takes them.
+    fn words(self) -> Vec<String> {
+        let mut words = vec!["--output".to_owned(), self.output];
+        let mut add = |name: &str, value: u64| words.extend([name.to_owned(), value.to_string()]);
+        match self.seed {
+            Some(seed) => add("--seed", seed),
+            None => {
+                add("--schedules", self.schedules);
+                add("--first", self.first);
+                if let Some(threads) = self.threads {
+                    add("--threads", threads);
+                }
+            }
+        }
+        words
     }
 }
 

@@ -113,9 +113,8 @@ pub(crate) fn lint(project: &Project) -> Result<()> {
 }
 
 /// Schedules of the simulation.
-pub(crate) fn simulate(project: &Project, options: &[String]) -> Result<()> {
-    component::build(project, &Options::default())?;
-    // As everything is built, see `test`.
+pub(crate) fn simulate(project: &Project, words: &[String]) -> Result<()> {
+    // From the whole workspace for its features; the component is not part of it.
     let args = [
         "build",
         "--release",
@@ -123,10 +122,10 @@ pub(crate) fn simulate(project: &Project, options: &[String]) -> Result<()> {
         "--bin",
         "longshore-simulation",
     ];
-    Step::cargo(project, &args).with_component(project).run()?;
+    Step::cargo(project, &args).run()?;
     let play = project.release_program("longshore-simulation");
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    Step::program(project, play.as_os_str(), &options).run()
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Step::program(project, play.as_os_str(), &words).run()
 }
 
 /// Measurements: parts of the core, the same code native and as WebAssembly, and whole runs.

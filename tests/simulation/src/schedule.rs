@@ -164,7 +164,7 @@ impl Plan {
             checkpoint_interval: Duration::from_millis(random.pick(&[200, 1000, 4000, 3_600_000])),
             retry: RetryPolicy {
                 first_contact: Duration::from_secs(random.pick(&[0, 30])),
-                give_up_after: Duration::from_secs(random.pick(&[5, 60])),
+                give_up_after: Duration::from_secs(random.pick(&[20, 60])),
                 restarts: random.range(0, 3) as u32,
             },
             pace_ms: random.pick(&[0, 20, 500, 2000]),
@@ -233,6 +233,7 @@ enum End {
 /// Starts processes until one comes to the end of the source. True where a session was lost.
 async fn live(plan: &Plan, world: &World, store: &Path) -> Result<bool, String> {
     loop {
+        let started_ms = world.lock().now_ms;
         let end = one_life(plan, world, store).await?;
         if let Some(violation) = world.lock().service.violations.first() {
             return Err(violation.clone());
@@ -252,7 +253,7 @@ async fn live(plan: &Plan, world: &World, store: &Path) -> Result<bool, String> 
                     return Ok(true);
                 }
                 let state = world.lock();
-                if state.now_ms > state.weather.calm_ms + AFTERMATH_MS {
+                if started_ms > state.weather.calm_ms + AFTERMATH_MS {
                     return Err(format!("fails although nothing goes wrong: {error}"));
                 }
             }
