@@ -213,10 +213,12 @@ fn supervise(plan: &Plan, world: &World, scratch: &Scratch) -> Ending {
     match (runtime, store) {
         (Ok(runtime), Ok(store)) => {
             let result = runtime.block_on(live(plan, world, &store));
-            match result {
-                Ok(lost) => check(plan, world, lost),
-                Err(violation) => Ending::Violation(violation),
-            }
+            result
+                .and_then(|lost| {
+                    settled(&store, lost)?;
+                    check(plan, world, lost)
+                })
+                .unwrap_or_else(Ending::Violation)
         }
         (Err(error), _) | (_, Err(error)) => Ending::Violation(format!("no room: {error}")),
     }
@@ -258,7 +260,7 @@ async fn live(plan: &Plan, world: &World, store: &Path) -> Result<bool, String> 
                 }
             }
         }
-        let pause_ms = world.lock().random.range(0, 5_000);
+        let pause_ms = world.lock().random.range(0, 12_000);
         wait(world, pause_ms).await;
     }
 }
@@ -392,14 +394,26 @@ async fn wait(world: &World, ms: u64) {
     .await;
 }
 
+/// The checkpoint store of a complete run waits for no commit.
+fn settled(path: &Path, lost: bool) -> Result<(), String> {
+    let pending = CheckpointStore::open(path, &identity())
+        .and_then(|store| store.pending())
+        .map_err(|error| format!("the checkpoint store can not be read in the end: {error}"))?;
+    match pending.len() {
+        0 if lost => Err("a session is lost, and no commit waits for it".to_owned()),
+        count if count > 0 && !lost => Err(format!("{count} commits are still to be done")),
+        _ => Ok(()),
+    }
+}
+
 /// What the tables hold against what they must hold.
-fn check(plan: &Plan, world: &World, lost: bool) -> Ending {
+fn check(plan: &Plan, world: &World, lost: bool) -> Result<Ending, String> {
     let mut state = world.lock();
     let now_ms = state.now_ms;
     state.service.pass(now_ms);
     let service = &state.service;
     if let Some(violation) = service.violations.first() {
-        return Ending::Violation(violation.clone());
+        return Err(violation.clone());
     }
     for kind in &plan.script.tables {
         let (name, none) = (kind.name, Default::default());
@@ -410,7 +424,7 @@ fn check(plan: &Plan, world: &World, lost: bool) -> Ending {
                 !plan.script.has(name, *id, text.as_deref())
             };
             if let Some((key, text)) = visible.iter().find(foreign) {
-                return Ending::Violation(format!("{name}: {key:?} is {text:?}, from nowhere"));
+                return Err(format!("{name}: {key:?} is {text:?}, from nowhere"));
             }
             continue;
         }
@@ -419,19 +433,19 @@ fn check(plan: &Plan, world: &World, lost: bool) -> Ending {
             match visible.get(key) {
                 Some(found) if found == text => {}
                 Some(found) => {
-                    return Ending::Violation(format!(
+                    return Err(format!(
                         "{name}: row {key:?} is {found:?}, and must be {text:?}"
                     ));
                 }
-                None => return Ending::Violation(format!("{name}: row {key:?} is lost")),
+                None => return Err(format!("{name}: row {key:?} is lost")),
             }
         }
         if let Some((key, _)) = visible.iter().find(|(key, _)| !expected.contains_key(*key)) {
-            return Ending::Violation(format!("{name}: row {key:?} must not be there"));
+            return Err(format!("{name}: row {key:?} must not be there"));
         }
     }
-    match lost {
+    Ok(match lost {
         true => Ending::SessionLost,
         false => Ending::Complete,
-    }
+    })
 }

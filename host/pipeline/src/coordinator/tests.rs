@@ -183,6 +183,16 @@ async fn commits_are_repeated_until_they_are_done() {
 }
 
 #[tokio::test]
+async fn a_commit_of_the_last_run_that_takes_long_is_waited_for() {
+    let bench = Bench::new(batches(1, 10));
+    bench.service.fail_once(Fault::CommitNothing);
+    bench.run().await.1.expect_err("the fault ends the run");
+    bench.service.fail_once(Fault::CommitLater);
+    bench.run().await.1.unwrap();
+    assert_eq!(bench.service.visible(), (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn transient_errors_are_waited_out() {
     let bench = Bench::new(batches(3, 10));
     bench.service.fail_once(Fault::WriteTransient);
