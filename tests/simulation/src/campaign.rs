@@ -76,14 +76,11 @@ pub fn play_all(
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .map(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|_| anyhow::bail!("a thread died"))
-            })
-            .collect::<anyhow::Result<()>>()
+        workers.into_iter().try_for_each(|worker| {
+            worker
+                .join()
+                .unwrap_or_else(|_| anyhow::bail!("a thread died"))
+        })
     })?;
     let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     summary.violations.sort();
