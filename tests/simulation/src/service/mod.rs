@@ -212,7 +212,7 @@ impl Service {
 
     /// The only statement that these pipelines need.
     fn add_partition(&mut self, call: &Call<'_>) -> Response {
-        let body = String::from_utf8_lossy(call.request.body.bytes()).replace("&apos;", "'");
+        let body = String::from_utf8_lossy(&call.request.body.to_vec()).replace("&apos;", "'");
         let table = self
             .tables
             .iter_mut()
@@ -308,7 +308,7 @@ impl Service {
 
     /// Takes a block or a pack; or the answer to one that is refused.
     fn put(&mut self, call: &Call<'_>, id: &str, keyed: bool) -> Option<Response> {
-        let rows = match records::read(call.request.body.bytes()) {
+        let rows = match records::read(&call.request.body.to_vec()) {
             Ok(rows) => rows,
             Err(why) => return Some(self.unexpected(format!("damaged rows: {why}"))),
         };
