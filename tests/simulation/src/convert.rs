@@ -121,14 +121,14 @@ pub(crate) fn core_table(table: &host::TableDecl) -> plain::TableDecl {
     }
 }
 
-/// Rows, left where they are.
-pub(crate) fn core_batch(batch: &host::Batch) -> plain::Batch<'_> {
+/// Rows, on their way to the core, which takes them over.
+pub(crate) fn core_batch(batch: &host::Batch) -> plain::Batch {
     plain::Batch {
         table: batch.table,
         schema_version: batch.schema_version,
         sequence: batch.sequence,
         rows: batch.rows,
-        ipc: &batch.ipc,
+        ipc: batch.ipc.clone(),
     }
 }
 
