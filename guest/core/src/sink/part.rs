@@ -433,7 +433,7 @@ impl Part {
             state.outstanding += 1;
             Pack {
                 rows,
-                body: body.into(),
+                body,
             }
         };
         match &self.mode {
