@@ -7,14 +7,15 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-    0  done, also when there was nothing new
+    0  done, also when there was nothing new, or a signal stopped the run and its checkpoint is complete
     1  internal error
     2  wrong usage, or something is wrong with the pipeline definition
     3  input data: missing, unreadable, broken, or refused by the sink
     4  the service can not be reached or does not answer
     5  credentials refused, or no permission
     6  the table at the service does not fit the rows
-    7  stopped by a signal, after a checkpoint; run again to go on
+    7  stopped by a signal, with no complete checkpoint within pipeline.stop-timeout; run again to go on
+       from the last one
     8  checkpoint store: in use, another pipeline's, or damaged
     9  the service refused a request for good
    10  done, but rows were kept aside as dead letters: see `longshore dead-letters`

@@ -61,7 +61,7 @@ async fn run_into(
         CheckpointStore::open(&loaded.store, &identity)
     }?;
     let (handle, stop) = stop_channel();
-    signals::watch(handle);
+    signals::watch(handle, loaded.definition.pipeline.stop_timeout);
     let requests = Arc::new(CheckpointRequests::default());
     let live = Arc::new(LiveCounters::default());
     let _metrics = match args.metrics.or(loaded.definition.pipeline.metrics) {
@@ -96,6 +96,7 @@ async fn run_into(
     let outcome = result.map_err(|error| {
         let failure = match error {
             RunError::Source(error) => loaded.source_failure(error),
+            RunError::StopLimit => stop_limit(pipeline.stop_timeout),
             error => Failure::from(error).about_service(sink.endpoint()),
         };
         failure.with_report(json!(report))
@@ -112,10 +113,19 @@ async fn run_into(
         Output::Json => println!("{:#}", json!(report)),
     }
     Ok(match outcome {
-        Outcome::Interrupted => Exit::Interrupted,
+        Outcome::Interrupted => Exit::Ok,
         _ if report.rows().dead_letters > 0 => Exit::DeadLetters,
         Outcome::Finished | Outcome::NothingNew => Exit::Ok,
     })
+}
+
+/// The failure for a run that a signal stopped, with its checkpoint incomplete.
+fn stop_limit(limit: Duration) -> Failure {
+    Failure::new(
+        Exit::Interrupted,
+        format!("stopped before the checkpoint was complete: {limit:?} were not enough"),
+    )
+    .help("run again: the run goes on from its last checkpoint, nothing is lost or doubled; `pipeline.stop-timeout` is the limit")
 }
 
 /// The failure for an input without a row: more often a mistake than meant.

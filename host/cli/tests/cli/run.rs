@@ -345,5 +345,5 @@ fn a_signal_stops_a_run_and_a_second_run_can_not_share_its_store() {
     );
     running.signal("-INT");
     let ended = running.end();
-    assert_eq!(ended.code, Some(7), "{ended:#?}");
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
 }

@@ -99,6 +99,9 @@ pub enum RunError {
     /// An instance ended although more was to come.
     #[error("a sink instance stopped without an answer; this is a defect of longshore")]
     InstanceDied,
+    /// The run was asked to stop, and the checkpoint was not complete in time.
+    #[error("the run was stopped before its checkpoint was complete")]
+    StopLimit,
     /// The sink takes no rows although everything is flushed.
     #[error("the sink gives no credit although it has flushed everything")]
     NoCredit,

@@ -94,7 +94,14 @@ impl Coordinator {
         let mut restarts = 0;
         let result = loop {
             let before = report.checkpoints;
-            let result = attempt::run(&mut self, &mut report).await;
+            let mut stop = self.stop.clone();
+            // What is dropped in the middle of an attempt is not stored, and so comes again; what is
+            // stored is committed by the next run.
+            let result = tokio::select! {
+                biased;
+                result = attempt::run(&mut self, &mut report) => result,
+                () = stop.wait_for_limit() => Err(RunError::StopLimit),
+            };
             if report.checkpoints > before {
                 restarts = 0;
             }

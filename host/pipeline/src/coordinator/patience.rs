@@ -106,7 +106,7 @@ impl Patience {
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
-            () = self.stop.wait() => Err(Exhausted),
+            () = self.stop.wait_impatient() => Err(Exhausted),
         }
     }
 }

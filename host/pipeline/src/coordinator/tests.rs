@@ -309,6 +309,32 @@ async fn a_run_that_is_asked_to_stop_checkpoints_and_can_be_continued() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_late_has_until_the_limit_when_a_run_is_to_stop() {
+    let bench = Bench::new(batches(30, 10));
+    bench.service.fail_once(Fault::CommitLater);
+    let (handle, stop) = stop_channel();
+    let limit = Duration::from_secs(20);
+    bench
+        .service
+        .after_rows(100, move || handle.stop_within(limit));
+    let (_, result) = bench.coordinator(stop).run().await;
+    assert_eq!(result.unwrap(), Outcome::Interrupted);
+
+    // What the limit cuts off is completed by the next run, and nothing is written twice.
+    bench.service.always(Fault::CommitLater);
+    let (handle, stop) = stop_channel();
+    let limit = Duration::from_millis(20);
+    bench
+        .service
+        .after_rows(150, move || handle.stop_within(limit));
+    let (_, result) = bench.coordinator(stop).run().await;
+    assert!(matches!(result, Err(RunError::StopLimit)), "{result:?}");
+    bench.service.always(Fault::AskForCheckpoints);
+    assert_eq!(bench.run().await.1.unwrap(), Outcome::Finished);
+    assert_eq!(bench.service.visible(), (0..300).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn one_key_is_written_by_one_writer_and_in_order() {
     let mut bench = Bench::new(keyed_batches(20, 50));
     bench.parallelism = 4;

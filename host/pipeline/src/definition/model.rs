@@ -354,6 +354,9 @@ pub struct PipelineOptions {
     pub checkpoint_interval: Option<Duration>,
     /// `checkpoint-path`: where checkpoints are kept; relative to the definition's directory.
     pub checkpoint_path: Option<PathBuf>,
+    /// `stop-timeout`: how long a run that a signal stops may take to complete its checkpoint.
+    /// Default 25 s: less than the 30 s after which Kubernetes kills.
+    pub stop_timeout: Duration,
     /// `metrics`: address at which a run shows what it measures. Default nowhere.
     pub metrics: Option<std::net::SocketAddr>,
     /// `route-mode`. Default all-match.
@@ -393,6 +396,7 @@ impl Default for PipelineOptions {
             schema_change_behavior: SchemaChangeBehavior::Lenient,
             checkpoint_interval: None,
             checkpoint_path: None,
+            stop_timeout: Duration::from_secs(25),
             metrics: None,
             route_mode: RouteMode::AllMatch,
             decimal_precision: DecimalPrecision::UpTo19,

@@ -369,7 +369,7 @@ fn read_routes(reader: &mut Reader<'_>, node: Node) -> Vec<RouteRule> {
 }
 
 fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOptions {
-    const ALLOWED: [&str; 18] = [
+    const ALLOWED: [&str; 19] = [
         "name",
         "parallelism",
         "local-time-zone",
@@ -377,6 +377,7 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
         "checkpoint-interval",
         "execution.checkpointing.interval",
         "checkpoint-path",
+        "stop-timeout",
         "metrics",
         "route-mode",
         "execution.runtime-mode",
@@ -451,6 +452,11 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
                 options.checkpoint_path = reader
                     .scalar(&node, &name)
                     .map(|scalar| base.join(PathBuf::from(scalar.value)));
+            }
+            "stop-timeout" => {
+                if let Some(limit) = reader.value(&node, &name, parse_duration) {
+                    options.stop_timeout = limit;
+                }
             }
             "metrics" => {
                 options.metrics = reader.value(&node, &name, |text| {
