@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, Result, params};
+use arrow_ipc::reader::StreamReader;
+use arrow_schema::ArrowError;
+use rusqlite::{Connection, Result, params};
 
 use super::StoreError;
+use super::reader::open_read_only;
 use crate::dead_letters::{DeadLetter, DeadLetterBatch};
 
 pub(super) const LAYOUT: &str = "
@@ -42,6 +45,55 @@ pub(super) fn insert(
         }
     }
     Ok(())
+}
+
+/// Lets rows and reasons go together again where one of a pair was lost: reasons without a row go,
+/// rows without a reason get one that says so.
+pub(super) fn complete(connection: &Connection) -> Result<()> {
+    connection.execute(
+        "delete from dead_letter where batch not in (select id from dead_letter_rows)",
+        [],
+    )?;
+    let batches: Vec<(i64, Vec<u8>)> = connection
+        .prepare("select id, ipc from dead_letter_rows")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_>>()?;
+    for (id, ipc) in batches {
+        match row_count(&ipc) {
+            Ok(count) => {
+                for row in 0..count {
+                    connection.execute(
+                        "insert or ignore into dead_letter (batch, row, place, reason) values (?1, ?2, ?3, ?4)",
+                        params![
+                            id,
+                            row,
+                            "unknown",
+                            "its place and reason were lost when the checkpoint store was damaged"
+                        ],
+                    )?;
+                }
+            }
+            // The bytes themselves are damaged, in a way that SQLite could not notice.
+            Err(_) => {
+                connection.execute("delete from dead_letter where batch = ?1", [id])?;
+                connection.execute("delete from dead_letter_rows where id = ?1", [id])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn row_count(ipc: &[u8]) -> std::result::Result<usize, ArrowError> {
+    StreamReader::try_new(ipc, None)?.try_fold(0, |rows, batch| Ok(rows + batch?.num_rows()))
+}
+
+/// Whether the store has the tables: the first ones had not.
+pub(super) fn are_kept(connection: &Connection) -> Result<bool> {
+    connection.query_row(
+        "select count(*) = 2 from sqlite_master where name in ('dead_letter', 'dead_letter_rows')",
+        [],
+        |row| row.get(0),
+    )
 }
 
 /// Forgets all of them; how many there were.
@@ -102,17 +154,8 @@ impl DeadLetterReader {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let error = |e| StoreError::sqlite(path, "read the dead letters", e);
         let mut connection = None;
-        if path.exists() {
-            let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-                .map_err(error)?;
-            let tables: u32 = opened
-                .query_row(
-                    "select count(*) from sqlite_master where name in ('dead_letter', 'dead_letter_rows')",
-                    [],
-                    |row| row.get(0),
-                )
-                .map_err(error)?;
-            connection = (tables == 2).then_some(opened);
+        if let Some((opened, _)) = open_read_only(path)? {
+            connection = are_kept(&opened).map_err(error)?.then_some(opened);
         }
         Ok(Self {
             connection,

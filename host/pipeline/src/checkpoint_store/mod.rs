@@ -9,13 +9,20 @@
 
 mod dead_letters;
 mod error;
+mod format;
 mod identity;
+mod integrity;
 mod lock;
+mod reader;
+mod repair;
 mod rows;
 
 pub use dead_letters::{DeadLetterCount, DeadLetterReader, StoredDeadLetter, StoredDeadLetters};
 pub use error::StoreError;
+pub use format::FORMAT;
 pub use identity::Identity;
+pub use reader::{CheckpointReader, Overview, StoredCheckpoint, StoredCommittable, StoredState};
+pub use repair::{Rebuilt, Repair, Reset, repair, reset};
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,10 +32,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use crate::dead_letters::DeadLetterBatch;
 use crate::source::Position;
+use format::Kind;
 use lock::StoreLock;
-
-/// Version of the file's layout. A file of another version is refused, never guessed at.
-pub const FORMAT: u32 = 1;
 
 /// How many past checkpoints the history keeps.
 const HISTORY: u64 = 200;
@@ -38,7 +43,7 @@ const HISTORY: u64 = 200;
 pub struct CheckpointStore {
     connection: Connection,
     path: PathBuf,
-    _lock: StoreLock,
+    lock: StoreLock,
 }
 
 /// What one checkpoint holds, on its way into the store.
@@ -123,7 +128,8 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another run holds it, [`StoreError::OtherPipeline`] when it
-    /// belongs to another pipeline, [`StoreError::Format`] when another version wrote it.
+    /// belongs to another pipeline, [`StoreError::Format`] when a newer version wrote it,
+    /// [`StoreError::Foreign`], [`StoreError::Corrupt`] and [`StoreError::Older`]; nothing is changed then.
     pub fn open(path: &Path, identity: &Identity) -> Result<Self, StoreError> {
         let store = Self::connect(path)?;
         store.check_identity(identity)?;
@@ -254,7 +260,9 @@ impl CheckpointStore {
                 rows::prune(&transaction, checkpoint.id.saturating_sub(HISTORY))?;
                 transaction.commit()
             })
-            .map_err(|e| StoreError::sqlite(&path, "store a checkpoint", e))
+            .map_err(|e| StoreError::sqlite(&path, "store a checkpoint", e))?;
+        self.lock.note_newest(checkpoint.id);
+        Ok(())
     }
 
     /// What the target tables looked like at the newest checkpoint, or when the rows of one of them
@@ -331,42 +339,33 @@ impl CheckpointStore {
                 source,
             })?;
         }
-        let lock = StoreLock::take(path)?;
-        let connection = Connection::open(path)
-            .map_err(|e| StoreError::sqlite(path, "open the checkpoint store", e))?;
-        let store = Self {
-            connection,
-            path: path.to_owned(),
-            _lock: lock,
-        };
-        store.prepare_file()?;
-        Ok(store)
-    }
-
-    fn prepare_file(&self) -> Result<(), StoreError> {
-        let error = |e| StoreError::sqlite(&self.path, "open the checkpoint store", e);
-        self.connection
+        // Nothing is put beside a file of another kind: no lock, and no journal by SQLite.
+        format::is_there(path)?;
+        let mut lock = StoreLock::take(path)?;
+        let error = |e| StoreError::sqlite(path, "open the checkpoint store", e);
+        let mut connection = Connection::open(path).map_err(error)?;
+        integrity::teach_digest(&connection).map_err(error)?;
+        let kind = format::kind(&connection, path)?;
+        check(&connection, kind, path)?;
+        connection
             .execute_batch("pragma journal_mode = wal; pragma synchronous = full;")
             .map_err(error)?;
-        let found: u32 = self
-            .connection
-            .query_row("pragma user_version", [], |row| row.get(0))
-            .map_err(error)?;
-        match found {
-            0 => self.connection.execute_batch(rows::LAYOUT).map_err(error),
-            FORMAT => Ok(()),
-            _ => {
-                return Err(StoreError::Format {
-                    path: self.path.clone(),
-                    found,
-                    supported: FORMAT,
-                });
-            }
-        }?;
-        // Not part of the first stores of this format, which can do without.
-        self.connection
-            .execute_batch(dead_letters::LAYOUT)
-            .map_err(error)
+        format::bring_up_to_date(&mut connection, kind).map_err(error)?;
+        let found = rows::last_id(&connection).map_err(error)?;
+        if kind == Kind::New {
+            lock.note_newest(found);
+        } else if found < lock.newest() {
+            return Err(StoreError::Older {
+                path: path.to_owned(),
+                found,
+                stored: lock.newest(),
+            });
+        }
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            lock,
+        })
     }
 
     /// Forgets all dead letters; returns how many there were.
@@ -418,6 +417,22 @@ impl CheckpointStore {
         self.connection
             .transaction()
             .map_err(|e| StoreError::sqlite(&self.path, action, e))
+    }
+}
+
+/// Whether a run can go on from an open store.
+fn check(connection: &Connection, kind: Kind, path: &Path) -> Result<(), StoreError> {
+    let fault = match kind {
+        Kind::New => None,
+        Kind::Store(format) => integrity::fault(connection, format)
+            .map_err(|e| StoreError::sqlite(path, "check the checkpoint store", e))?,
+    };
+    match fault {
+        None => Ok(()),
+        Some(reason) => Err(StoreError::Corrupt {
+            path: path.to_owned(),
+            reason,
+        }),
     }
 }
 
