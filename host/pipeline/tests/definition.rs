@@ -72,6 +72,10 @@ pipeline:
   local-time-zone: Asia/Shanghai
   schema.change.behavior: TRY_EVOLVE
   checkpoint-interval: 3 min
+  stop-timeout: 5s
+  dead-letters.max-rows: {shop.orders: 10}
+  dead-letters.max-ratio: 1%
+  dead-letters.path: aside
   checkpoint-path: state
   route-mode: first_match
   operator.uid.prefix: x
@@ -297,6 +301,9 @@ fn values_are_checked() {
     assert!(with("  schema.change.behavior: evolv").contains("did you mean `evolve`"));
     assert!(with("  checkpoint-interval: 3 fortnights").contains("no unit of time"));
     assert!(with("  checkpoint-interval: 0s").contains("longer than zero"));
+    assert!(with("  stop-timeout: soon").contains("whole number"));
+    assert!(with("  dead-letters.max-rows: many").contains("no whole number of rows"));
+    assert!(with("  dead-letters.max-ratio: {orders: 200%}").contains("no ratio"));
     assert!(
         with("  checkpoint-interval: 1s\n  execution.checkpointing.interval: 2s").contains("twice")
     );

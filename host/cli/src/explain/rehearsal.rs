@@ -9,6 +9,7 @@ use longshore_pipeline::checkpoint_store::CheckpointStore;
 use longshore_pipeline::coordinator::{
     CheckpointRequests, Coordinator, OpenSource, RetryPolicy, RunError, Settings, stop_channel,
 };
+use longshore_pipeline::dead_letters::DeadLetterPolicy;
 use longshore_pipeline::report::LiveCounters;
 use longshore_pipeline::route::Router;
 use longshore_pipeline::source::{self, Peek, Source, SourceError, SourceEvent, SourceStats};
@@ -80,6 +81,7 @@ async fn run(
                 ..RetryPolicy::default()
             },
             evolution: loaded.definition.evolution(),
+            dead_letters: DeadLetterPolicy::default(),
         },
         store: CheckpointStore::open(
             &place.join("rehearsal.db"),

@@ -11,7 +11,7 @@ use super::progress;
 const STOPPED_AT_ONCE: i32 = 130;
 
 /// Watches for signals as long as the program runs. The checkpoint may take as long as `limit`.
-pub(super) fn watch(handle: StopHandle, limit: Duration) {
+pub(crate) fn watch(handle: StopHandle, limit: Duration) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),

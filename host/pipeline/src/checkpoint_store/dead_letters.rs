@@ -1,10 +1,12 @@
 //! Dead letters in the store: written with their checkpoint, read without disturbing a run.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use arrow_ipc::reader::StreamReader;
 use arrow_schema::ArrowError;
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::StoreError;
 use super::reader::open_read_only;
@@ -96,6 +98,33 @@ pub(super) fn are_kept(connection: &Connection) -> Result<bool> {
     )
 }
 
+/// Numbers and tables of the groups, oldest first.
+pub(super) fn groups(connection: &Connection) -> Result<Vec<(i64, String)>> {
+    connection
+        .prepare("select id, \"table\" from dead_letter_rows order by id")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// How many there are, by table.
+pub(super) fn counts_by_table(connection: &Connection) -> Result<Vec<(String, u64)>> {
+    connection
+        .prepare(
+            "select r.\"table\", count(*) from dead_letter l \
+             join dead_letter_rows r on r.id = l.batch group by 1 order by 1",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+pub(super) fn remove(connection: &Connection, groups: &[i64]) -> Result<()> {
+    for group in groups {
+        connection.execute("delete from dead_letter where batch = ?1", [group])?;
+        connection.execute("delete from dead_letter_rows where id = ?1", [group])?;
+    }
+    Ok(())
+}
+
 /// Forgets all of them; how many there were.
 pub(super) fn discard(connection: &Connection) -> Result<u64> {
     let letters = connection.execute("delete from dead_letter", [])?;
@@ -123,9 +152,41 @@ pub struct StoredDeadLetters {
     pub ipc: Vec<u8>,
 }
 
+/// Number of a dead letter: of its group, and of its row there. Written `12.3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadLetterId {
+    /// Number of the rows that were kept aside together.
+    pub group: i64,
+    /// Its row there, from 0.
+    pub row: u32,
+}
+
+impl fmt::Display for DeadLetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.group, self.row)
+    }
+}
+
+impl FromStr for DeadLetterId {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let parts = text.split_once('.');
+        parts
+            .and_then(|(group, row)| {
+                let group = group.parse().ok()?;
+                let row = row.parse().ok()?;
+                Some(Self { group, row })
+            })
+            .ok_or_else(|| format!("`{text}` is no number of a dead letter, like 12.3"))
+    }
+}
+
 /// One dead letter, without its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredDeadLetter {
+    /// Its number.
+    pub id: DeadLetterId,
     /// The checkpoint it became durable with.
     pub checkpoint: u64,
     /// The target table, dotted.
@@ -195,7 +256,7 @@ impl DeadLetterReader {
         self.read(|connection| {
             connection
                 .prepare(
-                    "select r.checkpoint, r.\"table\", l.place, l.\"column\", l.reason from dead_letter l \
+                    "select r.checkpoint, r.\"table\", l.place, l.\"column\", l.reason, l.batch, l.row from dead_letter l \
                      join dead_letter_rows r on r.id = l.batch order by l.batch, l.row limit ?1",
                 )?
                 .query_map([limit], |row| {
@@ -207,10 +268,28 @@ impl DeadLetterReader {
                             column: row.get(3)?,
                             reason: row.get(4)?,
                         },
+                        id: DeadLetterId {
+                            group: row.get(5)?,
+                            row: row.get(6)?,
+                        },
                     })
                 })?
                 .collect()
         })
+    }
+
+    /// The rows that were kept aside together under this number, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// When the file can not be read.
+    pub fn group(&self, group: i64) -> Result<Option<StoredDeadLetters>, StoreError> {
+        let found = self.read(|connection| {
+            batch(connection, group)
+                .optional()
+                .map(|found| found.into_iter().collect())
+        })?;
+        Ok(found.into_iter().next())
     }
 
     /// Hands all rows to `take`, oldest first.
@@ -249,7 +328,7 @@ impl DeadLetterReader {
     }
 }
 
-fn batch(connection: &Connection, id: i64) -> Result<StoredDeadLetters> {
+pub(super) fn batch(connection: &Connection, id: i64) -> Result<StoredDeadLetters> {
     let letters = connection
         .prepare_cached(
             "select place, \"column\", reason from dead_letter where batch = ?1 order by row",

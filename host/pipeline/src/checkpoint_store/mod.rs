@@ -17,7 +17,9 @@ mod reader;
 mod repair;
 mod rows;
 
-pub use dead_letters::{DeadLetterCount, DeadLetterReader, StoredDeadLetter, StoredDeadLetters};
+pub use dead_letters::{
+    DeadLetterCount, DeadLetterId, DeadLetterReader, StoredDeadLetter, StoredDeadLetters,
+};
 pub use error::StoreError;
 pub use format::FORMAT;
 pub use identity::Identity;
@@ -366,6 +368,86 @@ impl CheckpointStore {
             path: path.to_owned(),
             lock,
         })
+    }
+
+    /// Numbers and tables of the groups of dead letters, oldest first.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn dead_letter_groups(&self) -> Result<Vec<(i64, String)>, StoreError> {
+        dead_letters::groups(&self.connection)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the dead letters", e))
+    }
+
+    /// Dead letters by table.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn dead_letter_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        dead_letters::counts_by_table(&self.connection)
+            .map_err(|e| StoreError::sqlite(&self.path, "count the dead letters", e))
+    }
+
+    /// The last group of dead letters that was written to a file; 0 = none.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn dead_letters_in_files(&self) -> Result<i64, StoreError> {
+        rows::meta(&self.connection, rows::DEAD_LETTER_FILES)
+            .map(|text| text.and_then(|text| text.parse().ok()).unwrap_or(0))
+            .map_err(|e| StoreError::sqlite(&self.path, "read the dead letters", e))
+    }
+
+    /// Notes that the groups up to this one are in files.
+    ///
+    /// # Errors
+    /// When the file can not be written; then the files are written again.
+    pub fn note_dead_letters_in_files(&mut self, group: i64) -> Result<(), StoreError> {
+        rows::set_meta(
+            &self.connection,
+            rows::DEAD_LETTER_FILES,
+            &group.to_string(),
+        )
+        .map_err(|e| StoreError::sqlite(&self.path, "note the files of dead letters", e))
+    }
+
+    /// One group of dead letters.
+    ///
+    /// # Errors
+    /// When the file can not be read, or has no such group.
+    pub fn dead_letter_group(&self, group: i64) -> Result<StoredDeadLetters, StoreError> {
+        dead_letters::batch(&self.connection, group)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the dead letters", e))
+    }
+
+    /// Stores that groups of dead letters were written again, in one transaction: they are removed,
+    /// what the sink prepared is added to the newest checkpoint, with its states, and rows that it
+    /// kept aside once more become new dead letters. Returns what is to be committed; `None`, and
+    /// nothing is stored, when there are committables and no checkpoint.
+    ///
+    /// # Errors
+    /// When the file can not be written; then nothing is stored.
+    pub fn store_replayed(
+        &mut self,
+        groups: &[i64],
+        checkpoint: u64,
+        committables: Vec<Committable>,
+        states: &[State],
+        again: &[DeadLetterBatch],
+    ) -> Result<Option<Vec<Pending>>, StoreError> {
+        let path = self.path.clone();
+        let transaction = self.transaction("store a replay")?;
+        rows::append(&transaction, committables)
+            .and_then(|pending| {
+                rows::replace_states(&transaction, states)?;
+                dead_letters::remove(&transaction, groups)?;
+                dead_letters::insert(&transaction, checkpoint, again)?;
+                if pending.is_some() {
+                    transaction.commit()?;
+                }
+                Ok(pending)
+            })
+            .map_err(|e| StoreError::sqlite(&path, "store a replay", e))
     }
 
     /// Forgets all dead letters; returns how many there were.

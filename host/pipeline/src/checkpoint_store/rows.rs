@@ -54,6 +54,9 @@ pub(super) const LAST_ID: &str = "last-checkpoint";
 /// Key of the target tables' state in `meta`.
 pub(super) const TARGETS: &str = "targets";
 
+/// Key in `meta` of the last group of dead letters that is in a file.
+pub(super) const DEAD_LETTER_FILES: &str = "dead-letter-files";
+
 pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>> {
     connection
         .query_row("select value from meta where key = ?1", [key], |row| {
@@ -152,6 +155,28 @@ fn insert_committables(
     Ok(())
 }
 
+/// Replaces the states of the newest checkpoint.
+pub(super) fn replace_states(connection: &Connection, states: &[State]) -> Result<()> {
+    let newest: Option<u64> =
+        connection.query_row("select max(id) from checkpoint", [], |row| row.get(0))?;
+    let Some(newest) = newest else {
+        return Ok(());
+    };
+    connection.execute("delete from sink_state where checkpoint = ?1", [newest])?;
+    insert_states(connection, newest, states)
+}
+
+fn insert_states(connection: &Connection, checkpoint: u64, states: &[State]) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "insert into sink_state (checkpoint, subtask, format, payload, digest) \
+         values (?1, ?2, ?3, ?4, row_digest(?1, ?2, ?3, ?4))",
+    )?;
+    for (subtask, state) in states.iter().enumerate() {
+        statement.execute(params![checkpoint, subtask, state.format, state.payload])?;
+    }
+    Ok(())
+}
+
 pub(super) fn insert(connection: &Connection, new: &NewCheckpoint<'_>, now: i64) -> Result<()> {
     let committed = new.committables.is_empty().then_some(now);
     connection.execute(
@@ -162,13 +187,7 @@ pub(super) fn insert(connection: &Connection, new: &NewCheckpoint<'_>, now: i64)
     set_meta(connection, LAST_ID, &new.id.to_string())?;
     set_meta(connection, TARGETS, new.targets)?;
     insert_committables(connection, new.id, 0, new.committables)?;
-    let mut statement = connection.prepare_cached(
-        "insert into sink_state (checkpoint, subtask, format, payload, digest) \
-         values (?1, ?2, ?3, ?4, row_digest(?1, ?2, ?3, ?4))",
-    )?;
-    for (subtask, state) in new.states.iter().enumerate() {
-        statement.execute(params![new.id, subtask, state.format, state.payload])?;
-    }
+    insert_states(connection, new.id, new.states)?;
     let mut statement = connection.prepare_cached(
         "insert into table_rows (checkpoint, \"table\", read, written, skipped) values (?1, ?2, ?3, ?4, ?5)",
     )?;

@@ -19,6 +19,7 @@ mod error;
 mod evolve;
 mod instance;
 mod patience;
+mod replay;
 mod source_thread;
 mod split;
 mod stop;
@@ -30,12 +31,14 @@ mod tests;
 pub use driver::{CheckpointRequests, SinkDriver, SinkFactory};
 pub use error::{RefusedRow, RunError};
 pub use patience::RetryPolicy;
+pub use replay::{ReplaySelection, Replayed, ReplayedRows};
 pub use stop::{Stop, StopHandle, stop_channel};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::checkpoint_store::CheckpointStore;
+use crate::dead_letters::DeadLetterPolicy;
 use crate::evolution::SchemaEvolution;
 use crate::report::{LiveCounters, Outcome, Report};
 use crate::route::Router;
@@ -62,6 +65,8 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// What to do about schema changes.
     pub evolution: SchemaEvolution,
+    /// How many dead letters are too many.
+    pub dead_letters: DeadLetterPolicy,
 }
 
 /// A pipeline, ready to run.

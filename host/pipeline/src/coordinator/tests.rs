@@ -2,6 +2,7 @@
 
 mod evolution;
 mod fake;
+mod replay;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ struct Bench {
     interval: Duration,
     retry: RetryPolicy,
     evolution: SchemaEvolution,
+    dead_letters: DeadLetterPolicy,
 }
 
 impl Bench {
@@ -34,6 +36,7 @@ impl Bench {
             interval: Duration::from_secs(3600),
             retry: RetryPolicy::default(),
             evolution: SchemaEvolution::default(),
+            dead_letters: DeadLetterPolicy::default(),
         }
     }
 
@@ -61,6 +64,7 @@ impl Bench {
                 checkpoint_interval: self.interval,
                 retry: self.retry,
                 evolution: self.evolution.clone(),
+                dead_letters: self.dead_letters.clone(),
             },
             store: self.store(),
             requests,

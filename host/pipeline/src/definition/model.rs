@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::error::{Location, Problem, Text};
 use crate::{
+    dead_letters::DeadLetterPolicy,
     evolution::SchemaEvolution,
     route::RouteRule,
     source::TableId,
@@ -357,6 +358,8 @@ pub struct PipelineOptions {
     /// `stop-timeout`: how long a run that a signal stops may take to complete its checkpoint.
     /// Default 25 s: less than the 30 s after which Kubernetes kills.
     pub stop_timeout: Duration,
+    /// `dead-letters.max-rows`, `dead-letters.max-ratio` and `dead-letters.path`.
+    pub dead_letters: DeadLetterPolicy,
     /// `metrics`: address at which a run shows what it measures. Default nowhere.
     pub metrics: Option<std::net::SocketAddr>,
     /// `route-mode`. Default all-match.
@@ -397,6 +400,7 @@ impl Default for PipelineOptions {
             checkpoint_interval: None,
             checkpoint_path: None,
             stop_timeout: Duration::from_secs(25),
+            dead_letters: DeadLetterPolicy::default(),
             metrics: None,
             route_mode: RouteMode::AllMatch,
             decimal_precision: DecimalPrecision::UpTo19,
