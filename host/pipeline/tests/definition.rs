@@ -126,6 +126,12 @@ pipeline:
     assert_eq!(definition.routes.len(), 1);
     let pipeline = &definition.pipeline;
     assert_eq!(pipeline.parallelism, 4);
+    assert_eq!(pipeline.stop_timeout, Duration::from_secs(5));
+    let limits = &pipeline.dead_letters;
+    assert_eq!(limits.max_rows.get(&orders).unwrap().value, 10);
+    assert!(limits.max_rows.get(&items).is_none());
+    assert_eq!(limits.max_ratio.get(&items).unwrap().value, 0.01);
+    assert_eq!(limits.files.as_deref(), Some(Path::new("/data/aside")));
     assert_eq!(
         pipeline.schema_change_behavior,
         SchemaChangeBehavior::TryEvolve
@@ -145,7 +151,7 @@ pipeline:
             (warning.at.line, key)
         })
         .collect();
-    assert_eq!(warned, [(37, "`pipeline.operator.uid.prefix`"),]);
+    assert_eq!(warned, [(41, "`pipeline.operator.uid.prefix`"),]);
 }
 
 #[test]

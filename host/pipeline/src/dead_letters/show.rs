@@ -122,7 +122,7 @@ fn row(ipc: &[u8], mut index: usize) -> Result<Option<Row>, ArrowError> {
             };
             values.push(ShownValue {
                 name: field.name().clone(),
-                ty: ColumnType::nullable(field.data_type().clone()).to_string(),
+                ty: ColumnType::of_field(field).to_string(),
                 value,
             });
         }
