@@ -243,7 +243,7 @@ def sql(o, args):
     """What a query answers; it stands where other actions have the table."""
     instance = o.execute_sql(args.table)
     if not args.table.lstrip().lower().startswith("select"):
-        return
+        return ""
     with instance.open_reader(tunnel=True) as reader:
         columns = reader.schema.columns
         rows = [[encode(record[c.name], c.type) for c in columns] for record in reader]
