@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -137,11 +137,38 @@ impl LocalServer {
     /// # Errors
     /// When it does not answer with JSON.
     pub fn administer(&self, method: &str, what: &str) -> Result<Value> {
+        self.administer_with(method, what, "")
+    }
+
+    /// Adds faults to those the server has: rules as its `FAULTS.md` tells them.
+    ///
+    /// # Errors
+    /// When the server does not understand them.
+    pub fn add_faults(&self, rules: &str) -> Result<()> {
+        let report = self.administer_with("POST", "faults", rules)?;
+        anyhow::ensure!(report.is_array(), "the server refused the faults: {report}");
+        Ok(())
+    }
+
+    /// Calls that each rule for faults has matched and changed, in the order of the rules.
+    ///
+    /// # Errors
+    /// When the server does not tell.
+    pub fn fault_counts(&self) -> Result<Vec<(u64, u64)>> {
+        let report = self.administer("GET", "faults")?;
+        let rules = report.as_array().context("the rules are a list")?;
+        let count = |rule: &Value, key: &str| rule[key].as_u64().context("a rule has counts");
+        let both = |rule| Ok((count(rule, "matched")?, count(rule, "fired")?));
+        rules.iter().map(both).collect()
+    }
+
+    fn administer_with(&self, method: &str, what: &str, body: &str) -> Result<Value> {
         let address = self.address()?;
         let mut connection = TcpStream::connect(&address)?;
         write!(
             connection,
-            "{method} /_longshore/{what} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            "{method} /_longshore/{what} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
         )?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;
@@ -183,6 +210,18 @@ impl LocalServer {
             &address,
             &["--access-id", &id, "--access-key", &key],
         )
+    }
+
+    /// Sends the process a signal by its name, like `-STOP`.
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status()?;
+        anyhow::ensure!(status.success(), "kill {name}: {status}");
+        Ok(())
     }
 
     /// SIGKILL.

@@ -130,6 +130,8 @@ pub struct RetryOptions {
     pub initial_delay_ms: u64,
     /// Longest delay.
     pub max_delay_ms: u64,
+    /// Repeats of all requests of one writer in a minute; 0 = without limit.
+    pub per_minute: u32,
 }
 
 /// All options, checked.
@@ -352,6 +354,7 @@ impl Options {
                 max_throttled: r.integer("retry.max-throttled", 0, 1_000_000),
                 initial_delay_ms: r.duration("retry.initial-delay", 1),
                 max_delay_ms: r.duration("retry.max-delay", 1),
+                per_minute: r.integer("retry.max-per-minute", 0, 1_000_000),
             },
         };
         rest.refuse_contradictions(r);

@@ -1,5 +1,11 @@
 //! What an answer means for the request: done, wait and repeat, or give up.
 
+mod budget;
+mod upload_window;
+
+pub use budget::RetryBudget;
+pub use upload_window::{Upload, UploadResult, UploadWindow};
+
 use crate::error::{ErrorClass, SinkError};
 use crate::options::RetryOptions;
 use crate::request::{Response, TransportError, TransportErrorKind};
@@ -83,7 +89,8 @@ impl Failure {
         }
     }
 
-    fn of_response(response: &Response) -> Self {
+    /// An answer other than 2xx.
+    pub fn of_response(response: &Response) -> Self {
         let body = ServiceError::read(&response.body);
         let retry_after = response
             .header("Retry-After")
@@ -176,6 +183,27 @@ impl Failure {
     /// Whether the service says that the named thing does not exist.
     pub fn is_not_found(&self) -> bool {
         self.status == 404
+    }
+
+    /// Whether the session must be read again before a repeat: its server or its state changed.
+    pub fn wants_reload(&self) -> bool {
+        matches!(self.status, 502 | 504) || self.code == "StatusConflict"
+    }
+
+    /// Whether the service may have done what was asked although it did not say so. A 503 refuses
+    /// before anything is done, and without a signature nothing was asked.
+    pub fn may_have_been_done(&self) -> bool {
+        matches!(self.class, RetryClass::Transient | RetryClass::Damaged)
+            && self.status != 503
+            && self.code != "SignerUnavailable"
+    }
+
+    /// Where no slot is routed a move has no meaning: it may pass, and is not waited out for ever.
+    pub fn without_route(mut self) -> Self {
+        if self.class == RetryClass::Moved {
+            self.class = RetryClass::Transient;
+        }
+        self
     }
 
     /// Whether the service says that it knows no signatures of version 4, or not this account's.
@@ -374,10 +402,14 @@ impl Backoff {
             .initial_delay_ms
             .saturating_mul(1u64.checked_shl(nth.min(32)).unwrap_or(u64::MAX))
             .min(self.options.max_delay_ms);
-        // A quarter up or down, so that many writers do not come back at the same moment.
-        let jittered = base - base / 4 + random % (base / 2 + 1);
-        Some(jittered.max(failure.hold_ms.unwrap_or(0)))
+        Some(jittered(base, random).max(failure.hold_ms.unwrap_or(0)))
     }
+}
+
+/// `delay` up to a quarter shorter or longer, so that many writers do not come back at the same
+/// moment; `random` is any number.
+pub fn jittered(delay: u64, random: u64) -> u64 {
+    delay - delay / 4 + random % (delay / 2 + 1)
 }
 
 #[cfg(test)]
@@ -389,6 +421,7 @@ mod tests {
         max_throttled: 0,
         initial_delay_ms: 100,
         max_delay_ms: 1000,
+        per_minute: 0,
     };
 
     fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Failure {

@@ -13,6 +13,7 @@ mod declare;
 mod ipc;
 mod metrics;
 mod mode;
+mod orphans;
 mod overwrite;
 mod part;
 mod partitioning;
@@ -44,7 +45,7 @@ use crate::request::{Request, RequestId, Response, TransportError};
 use client::Client;
 use committable::Snapshot;
 use declare::Tables;
-use metrics::add;
+use metrics::{add, sub};
 use overwrite::Overwritten;
 use part::Part;
 use refusal::Refusals;
@@ -83,6 +84,8 @@ pub struct Sink {
     next_call: u64,
     commits_only: bool,
     letters: Vec<DeadLetters>,
+    /// What was overwritten by rows that are prepared.
+    overwritten: BTreeSet<(String, String)>,
 }
 
 impl Sink {
@@ -106,8 +109,11 @@ impl Sink {
                 format!("subtask {subtask} of {parallelism} does not exist"),
             ));
         }
-        let overwritten = restored.unwrap_or_default().overwritten;
+        let Snapshot {
+            overwritten, open, ..
+        } = restored.unwrap_or_default();
         let sink = Self::new(options, u64::from(subtask), false, overwritten, now)?;
+        orphans::abort(&sink.client, open);
         if sink.client.options.overwrite && parallelism > 1 {
             return Err(SinkError::permanent(
                 "option.contradiction",
@@ -150,9 +156,10 @@ impl Sink {
             true => options.max_requests.max(options.commit_threads),
             false => options.max_requests,
         };
-        let overwritten = Overwritten::restored(overwritten);
+        let replaced = Overwritten::restored(overwritten.clone());
         Ok(Self {
-            client: Client::new(options, max_requests, overwritten, seed, now),
+            client: Client::new(options, max_requests, replaced, seed, now),
+            overwritten,
             tables: Rc::new(RefCell::new(Vec::new())),
             tasks: Tasks::default(),
             calls: BTreeMap::new(),
@@ -258,7 +265,9 @@ impl Sink {
                     &mut refusals,
                 )?;
                 first_row += u32::try_from(rows.batch.num_rows()).unwrap_or(u32::MAX);
-                if table.routing.as_ref().is_some_and(|r| !r.confirmed.get()) {
+                if table.is_unconfirmed() {
+                    let bytes = rows.batch.get_array_memory_size() as u64;
+                    add(&self.client.counters.kept, bytes);
                     table.kept.push(Kept {
                         version: batch.schema_version,
                         batch: rows.batch,
@@ -313,6 +322,7 @@ impl Sink {
     pub fn prepare(&mut self, checkpoint: u64) -> CallId {
         let (client, tables) = self.shared();
         let _ = checkpoint;
+        self.overwritten = client.overwritten.list();
         self.call(async move {
             prepare::prepare(client, tables, None)
                 .await
@@ -324,6 +334,10 @@ impl Sink {
     pub fn prepare_table(&mut self, table: u32, checkpoint: u64) -> CallId {
         let (client, tables) = self.shared();
         let _ = checkpoint;
+        if let Some(table) = tables.borrow().get(table as usize) {
+            let replaced = client.overwritten.of_table(&table.target);
+            self.overwritten.extend(replaced);
+        }
         self.call(async move {
             prepare::prepare(client, tables, Some(table))
                 .await
@@ -358,12 +372,14 @@ impl Sink {
         self.call(async move { prepare::close(client, tables).await.map(|()| Reply::Done) })
     }
 
-    /// State to hand to [`open`](Self::open) when the run goes on from this checkpoint: what it has
-    /// overwritten. All else is in the committables.
+    /// State to hand to [`open`](Self::open) when the run goes on from this checkpoint: what was
+    /// overwritten up to it, and the sessions opened since, which the next writer ends. All else is
+    /// in the committables. Taken again later, it knows the sessions of later rows.
     pub fn snapshot(&self, checkpoint: u64) -> State {
         Snapshot {
             checkpoint,
-            overwritten: self.client.overwritten.list(),
+            overwritten: self.overwritten.clone(),
+            open: orphans::open_sessions(&self.client, &self.tables),
         }
         .encode()
     }
@@ -382,7 +398,8 @@ impl Sink {
     /// Room left in the buffers, and when to call again.
     pub fn progress(&self, now: Now) -> Progress {
         let limit = self.limits().sealed;
-        let left = limit.saturating_sub(self.client.counters.sealed.get());
+        let counters = &self.client.counters;
+        let left = limit.saturating_sub(counters.sealed.get() + counters.kept.get());
         let wake_after_ms = self
             .wake_at()
             .map(|at| u32::try_from(at.saturating_sub(now.monotonic_ms)).unwrap_or(u32::MAX));
@@ -490,7 +507,10 @@ impl Sink {
     fn respread(&mut self) -> bool {
         let mut changed = false;
         for table in self.tables.borrow_mut().iter_mut() {
-            let rows = match table.confirm() {
+            let kept = table.kept_bytes();
+            let confirmed = table.confirm();
+            sub(&self.client.counters.kept, kept - table.kept_bytes());
+            let rows = match confirmed {
                 Ok(Some(rows)) => rows,
                 Ok(None) => continue,
                 Err(error) => {

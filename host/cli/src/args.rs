@@ -22,6 +22,22 @@ Exit codes:
    10  done, but rows were kept aside as dead letters: see `longshore dead-letters`
   130  stopped by a second signal, at once; run again to go on from the last checkpoint";
 
+const FAULT_RULES: &str = "\
+A rule says which calls it is about, which of them it changes, and how; the file lists rules:
+    faults:
+      - route: upload-block        # the operation, or a list of them
+        table: orders              # optional, as `partition`
+        skip: 2                    # matching calls that pass first; default 0
+        times: 3                   # calls that are changed, or `always`; default 1
+        delay: 200ms               # before the call; `delay-answer` is after it
+        effect: {answer: {status: 503, code: ServiceUnavailable}}
+      - route: commit-session
+        when: after                # the call is done, and then
+        effect: drop               # its answer is lost
+Effects: answer, answer-unread, throttle, drop, torn-request, torn-answer, slow-request,
+slow-answer, corrupt-request, corrupt-answer, end-session, move-slot, fail-job, disk-full, restart.
+host/emulator/FAULTS.md describes each, and has the names of all operations.";
+
 /// Carries change streams and files into MaxCompute.
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version, after_help = EXIT_CODES, max_term_width = 110)]
@@ -66,6 +82,7 @@ impl Command {
                     | LocalCommand::Schema { place, .. }
                     | LocalCommand::Reset { place, .. },
                 ) => place.output,
+                Some(LocalCommand::Faults { output, .. }) => *output,
                 None => Output::Human,
             },
             Self::Checkpoints(args) => args.command.store().output,
@@ -298,6 +315,9 @@ pub(crate) struct ServeArgs {
         hide_env_values = true
     )]
     pub(crate) access_key: Option<String>,
+    /// Fail on purpose, by the rules in this file; `longshore local faults --help` says what can be in it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) faults: Option<PathBuf>,
     /// Check what is written and drop it. For benchmarks.
     #[arg(long, hide = true)]
     pub(crate) discard: bool,
@@ -326,6 +346,22 @@ pub(crate) enum LocalCommand {
         table: String,
         #[command(flatten)]
         place: PlaceArgs,
+    },
+    /// List the faults that a running server has on purpose, and how often each came.
+    #[command(after_help = FAULT_RULES)]
+    Faults {
+        /// Add the rules of this file.
+        #[arg(long, value_name = "FILE")]
+        add: Option<PathBuf>,
+        /// Take all rules away; those of `--add` come after that.
+        #[arg(long)]
+        clear: bool,
+        /// Running server, as `longshore local` printed it.
+        #[arg(long, value_name = "URL")]
+        endpoint: String,
+        /// Form of what is printed on standard output.
+        #[arg(long, value_enum, default_value = "human")]
+        output: Output,
     },
     /// Remove all tables.
     Reset {

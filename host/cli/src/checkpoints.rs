@@ -217,6 +217,7 @@ fn rebuilt_text(path: &Path, rebuilt: &Rebuilt) -> String {
     for (table, rows) in &rebuilt.saved {
         let what = match table.as_str() {
             "table_rows" => "row counts of the history",
+            "writer_note" => "notes of writers about open sessions",
             "dead_letter_rows" => "groups of dead letters",
             _ => "reasons of dead letters",
         };

@@ -1,6 +1,7 @@
 //! `longshore local`, and the embedded server of `endpoint: local`.
 
 mod client;
+mod faults;
 mod inspect;
 mod server;
 

@@ -33,6 +33,16 @@ pub(crate) fn checkpoint_interval(pipeline: &PipelineOptions) -> Duration {
     pipeline.checkpoint_interval.unwrap_or(CHECKPOINT_INTERVAL)
 }
 
+/// How long and how often to try again.
+fn retry_policy(pipeline: &PipelineOptions) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    RetryPolicy {
+        give_up_after: pipeline.give_up_after.unwrap_or(default.give_up_after),
+        restarts: pipeline.restarts.unwrap_or(default.restarts),
+        ..default
+    }
+}
+
 /// Runs a pipeline to the end of its source.
 pub(crate) async fn run(args: RunArgs, started: Instant) -> Result<Exit, Failure> {
     let loaded = definition::load(&args.pipeline)?;
@@ -121,7 +131,7 @@ pub(crate) fn coordinator(
             parallelism: pipeline.parallelism,
             sink_options: sink.options.clone(),
             checkpoint_interval: checkpoint_interval(pipeline),
-            retry: RetryPolicy::default(),
+            retry: retry_policy(pipeline),
             evolution: loaded.definition.evolution(),
             dead_letters: pipeline.dead_letters.clone(),
         },

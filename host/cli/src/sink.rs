@@ -3,6 +3,7 @@
 
 mod credentials;
 mod egress;
+mod memory;
 mod options;
 mod signing;
 
@@ -105,6 +106,9 @@ impl Sink {
         if local.is_some() {
             fill_in_local(&info, &mut given, server.as_ref(), loaded);
         }
+        if let Some(buffers) = memory::buffers(&info, &given, definition)? {
+            given.push(options::added(memory::BUFFERS, buffers));
+        }
         options::check(&component, &info, definition, &given).await?;
         let warnings = options::older_names(&info, definition, &given);
         for warning in &warnings {
@@ -113,6 +117,9 @@ impl Sink {
         let mut effective = options::effective(&info.options, &given);
         effective.extend(of_host);
         for option in &mut effective {
+            if option.name == memory::BUFFERS && option.origin == Origin::Local {
+                option.origin = Origin::MemoryBudget;
+            }
             if let Some(origin) = keys.origin(&option.name)
                 && matches!(option.name.as_str(), "access-id" | "access-key")
             {

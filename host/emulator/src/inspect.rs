@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::catalog::{DEFAULT_SCHEMA, Database, StoreError, TableMeta};
+use crate::faults::Rule;
 use crate::rest::{json_response, query_pairs};
 use crate::server::{ApiError, AppState, Caller};
 use crate::storage::{DirectoryLock, Mode, Store, database_path, json_value};
@@ -128,6 +131,17 @@ pub fn reset(data_dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The rules for faults in the body of a request.
+async fn read_rules(body: Body) -> Result<Vec<Rule>, ApiError> {
+    const MAX_BYTES: usize = 1 << 20;
+    let invalid = |why: String| ApiError::bad_request("InvalidArgument", why);
+    let body = Limited::new(body, MAX_BYTES).collect().await;
+    let body = body.map_err(|error| invalid(format!("the faults cannot be read: {error}")))?;
+    let text = String::from_utf8(body.to_bytes().into());
+    let text = text.map_err(|_| invalid("the faults are not UTF-8".to_owned()))?;
+    Rule::parse(&text).map_err(|error| invalid(error.to_string()))
+}
+
 fn tables(store: &Store) -> Result<Vec<TableSummary>, StoreError> {
     let mut summaries = Vec::new();
     for (project, _) in store.database().projects()? {
@@ -216,15 +230,17 @@ fn show(store: &Store, name: &str, limit: u64) -> Result<Rows, StoreError> {
 /// The administration of a running server, JSON:
 /// `GET /_longshore/status`, `GET /_longshore/tables`, `GET /_longshore/tables/{name}` (definition),
 /// `GET /_longshore/tables/{name}/rows?limit=n`, `POST /_longshore/reset` (drops all tables),
-/// `POST /_longshore/traffic` (what came since the last such call).
+/// `POST /_longshore/traffic` (what came since the last such call), `GET /_longshore/faults` (rules and
+/// how often they acted), `POST /_longshore/faults` (adds the rules in the body),
+/// `DELETE /_longshore/faults` (takes all rules away).
 pub(crate) async fn handle(state: &AppState, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    answer(state, &parts)
+    let (parts, body) = request.into_parts();
+    answer(state, &parts, body)
         .await
         .unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(state: &AppState, request: &Parts) -> Result<Response, ApiError> {
+async fn answer(state: &AppState, request: &Parts, body: Body) -> Result<Response, ApiError> {
     let Some(caller) = request.extensions.get::<Caller>() else {
         return Err(ApiError::internal("the request was not routed"));
     };
@@ -271,6 +287,16 @@ async fn answer(state: &AppState, request: &Parts) -> Result<Response, ApiError>
             )
         }
         ["traffic"] if request.method == Method::POST => json!(state.traffic().take()),
+        ["faults"] if get => json!(state.faults().report()),
+        ["faults"] if request.method == Method::POST => {
+            let rules = read_rules(body).await?;
+            state.faults().add(rules);
+            json!(state.faults().report())
+        }
+        ["faults"] if request.method == Method::DELETE => {
+            state.faults().clear();
+            json!(state.faults().report())
+        }
         ["reset"] if request.method == Method::POST => {
             store
                 .blocking(|store| {

@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod catalog;
+pub mod faults;
 pub mod inspect;
 pub mod rest;
 pub mod server;
@@ -13,6 +14,7 @@ pub mod tunnel;
 pub mod wire;
 
 pub use auth::Auth;
+pub use faults::{Faults, RuleReport};
 pub use inspect::Catalog;
 pub use server::{Server, ServerConfig, ServerOptions, StartError};
 pub use storage::Mode;

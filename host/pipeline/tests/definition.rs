@@ -69,6 +69,9 @@ route:
 pipeline:
   name: shop
   parallelism: ${PARALLELISM}
+  memory-budget: 1 gb
+  give-up-after: 2 h
+  restarts: 7
   local-time-zone: Asia/Shanghai
   schema.change.behavior: TRY_EVOLVE
   checkpoint-interval: 3 min
@@ -132,6 +135,9 @@ pipeline:
     assert!(limits.max_rows.get(&items).is_none());
     assert_eq!(limits.max_ratio.get(&items).unwrap().value, 0.01);
     assert_eq!(limits.files.as_deref(), Some(Path::new("/data/aside")));
+    assert_eq!(pipeline.memory_budget.as_ref().unwrap().value, 1 << 30);
+    assert_eq!(pipeline.give_up_after, Some(Duration::from_secs(7200)));
+    assert_eq!(pipeline.restarts, Some(7));
     assert_eq!(
         pipeline.schema_change_behavior,
         SchemaChangeBehavior::TryEvolve
@@ -151,7 +157,7 @@ pipeline:
             (warning.at.line, key)
         })
         .collect();
-    assert_eq!(warned, [(41, "`pipeline.operator.uid.prefix`"),]);
+    assert_eq!(warned, [(44, "`pipeline.operator.uid.prefix`"),]);
 }
 
 #[test]
@@ -306,6 +312,8 @@ fn values_are_checked() {
     assert!(with("  local-time-zone: Asia/Shangai").contains("did you mean `Asia/Shanghai`"));
     assert!(with("  schema.change.behavior: evolv").contains("did you mean `evolve`"));
     assert!(with("  checkpoint-interval: 3 fortnights").contains("no unit of time"));
+    assert!(with("  memory-budget: much").contains("does not start with a whole number"));
+    assert!(with("  restarts: -1").contains("not a whole number"));
     assert!(with("  checkpoint-interval: 0s").contains("longer than zero"));
     assert!(with("  stop-timeout: soon").contains("whole number"));
     assert!(with("  dead-letters.max-rows: many").contains("no whole number of rows"));

@@ -133,7 +133,7 @@ pub(super) const TABLE: &[Spec] = &[
         .aliases(&["numCommitThreads", "upsert.commit.thread-num", "insert.commit.thread-num"]),
     Spec::new("flush.concurrent-num", Integer, Some("4"), "Data requests at once within one session.")
         .aliases(&["numFlushConcurrent", "upsert.flush.concurrent", "numFlushThreads"]),
-    Spec::new("max-requests", Integer, Some("16"), "Requests in flight at once of one writer, in all; a committer has as many as `commit.thread-num`, if that is more.")
+    Spec::new("max-requests", Integer, Some("16"), "Requests in flight at once of one writer, in all; data requests are halved down to 1 while the service throttles, and come back one by one; a committer has as many as `commit.thread-num`, if that is more.")
         .aliases(&["sink.file-cached.writer.num"]),
     Spec::new("slot-num", Integer, Some("1"), "Slots asked for by an upsert or stream session; 0 = 1.")
         .aliases(&["upsert.write.slot-num", "slotNum"]),
@@ -173,6 +173,7 @@ pub(super) const TABLE: &[Spec] = &[
     Spec::new("retry.initial-delay", Duration, Some("500ms"), "Delay before the first repeat; doubles with each.")
         .aliases(&["sleepMillis"]),
     Spec::new("retry.max-delay", Duration, Some("64s"), "Longest delay between repeats."),
+    Spec::new("retry.max-per-minute", Integer, Some("600"), "Repeats of all requests of one writer together, per minute in the long run; as many may come at once. More wait for their turn, so that an outage does not end in a storm of requests. 0 = without limit."),
 ];
 
 /// Every option, described for the host.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::rc::Rc;
 
+use super::committable::OpenSession;
 use super::metrics::{Counters, add};
 use super::overwrite::Overwritten;
 use super::task::{LocalFuture, Once, Slot, Timers};
@@ -15,7 +16,7 @@ use crate::options::{Endpoint, Options};
 use crate::request::{
     Body, Framing, Method, Request, RequestId, Response, SignScheme, SignSpec, TransportError,
 };
-use crate::retry::{Backoff, Failure, RetryClass};
+use crate::retry::{Backoff, Failure, RetryBudget, RetryClass, Upload, UploadResult, UploadWindow};
 use crate::session::metadata::Project;
 use crate::signing;
 
@@ -108,9 +109,18 @@ impl Draft {
 /// An answer that will come, for a request not yet sent.
 struct Queued {
     id: RequestId,
+    /// Carries rows.
+    upload: bool,
     draft: Draft,
     endpoint: Endpoint,
     answer: Slot<Result<Response, TransportError>>,
+}
+
+/// A request that was sent.
+struct InFlight {
+    answer: Slot<Result<Response, TransportError>>,
+    /// Its place in the window, where it carries rows.
+    upload: Option<Upload>,
 }
 
 /// What all operations of one sink share.
@@ -125,7 +135,9 @@ pub(super) struct Client {
     /// Requests that other work waits for go before data.
     control: RefCell<VecDeque<Queued>>,
     data: RefCell<VecDeque<Queued>>,
-    in_flight: RefCell<BTreeMap<RequestId, Slot<Result<Response, TransportError>>>>,
+    in_flight: RefCell<BTreeMap<RequestId, InFlight>>,
+    uploads: RefCell<UploadWindow>,
+    retries: RefCell<RetryBudget>,
     /// Whether the endpoint has answered at least once.
     rest_reached: Cell<bool>,
     tunnel_reached: Cell<bool>,
@@ -139,6 +151,8 @@ pub(super) struct Client {
     pub(super) piece: usize,
     /// Partitions that this run has replaced.
     pub(super) overwritten: Overwritten,
+    /// Sessions of a dead writer that are not ended yet, by id.
+    pub(super) orphans: RefCell<BTreeMap<String, OpenSession>>,
     /// The service does not take signatures of version 4.
     version_2: Cell<bool>,
     max_requests: usize,
@@ -166,12 +180,17 @@ impl Client {
     ) -> Rc<Self> {
         let timers = Rc::new(Timers::default());
         timers.advance(now.monotonic_ms);
+        let uploads = UploadWindow::new(max_requests);
+        let counters = Counters::default();
+        counters.upload_window.set(uploads.size() as u64);
         let compressor = Compressor::new(options.compression);
         Rc::new(Self {
+            uploads: RefCell::new(uploads),
+            retries: RefCell::new(RetryBudget::new(options.retry.per_minute)),
             options,
+            counters,
             piece: compressor.block_len().max(SMALLEST_PIECE),
             compressor,
-            counters: Counters::default(),
             timers,
             now: Cell::new(now),
             random: Cell::new(seed),
@@ -186,6 +205,7 @@ impl Client {
             tunnels: RefCell::default(),
             compressors: RefCell::default(),
             overwritten,
+            orphans: RefCell::default(),
             version_2: Cell::new(false),
             max_requests,
             failure: RefCell::default(),
@@ -307,8 +327,8 @@ impl Client {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            // 308 only has a meaning where a slot is routed; the callers that route handle it.
-            self.pause(&mut backoff, failure, draft).await?;
+            self.pause(&mut backoff, failure.without_route(), draft)
+                .await?;
         }
     }
 
@@ -323,14 +343,19 @@ impl Client {
         let Some(delay) = backoff.next(&failure, reached, self.random()) else {
             return Err(failure);
         };
-        self.counters.retry(failure.class.as_str());
-        self.log_repeat(&failure, draft, delay);
-        self.sleep(delay).await;
+        self.sleep(self.repeat_in(&failure, draft, delay)).await;
         Ok(())
     }
 
-    /// Say that `draft` is sent again in `delay` ms, so that a run does not wait in silence.
-    pub(super) fn log_repeat(&self, failure: &Failure, draft: &Draft, delay: u64) {
+    /// Counts a repeat of `draft`, and says so, that a run does not wait in silence. Returns how long
+    /// to wait before it, in milliseconds: `delay`, or longer where there are too many repeats.
+    pub(super) fn repeat_in(&self, failure: &Failure, draft: &Draft, delay: u64) -> u64 {
+        self.counters.retry(failure.class.as_str());
+        let turn = self.retries.borrow_mut().take(self.now().monotonic_ms);
+        if turn > 0 {
+            add(&self.counters.retries_over_budget, 1);
+        }
+        let delay = delay.max(turn);
         let delay_text = delay.to_string();
         let level = if failure.class == RetryClass::Moved {
             LogLevel::Debug
@@ -345,6 +370,7 @@ impl Client {
             ),
             &[("delay_ms", &delay_text), ("class", failure.class.as_str())],
         );
+        delay
     }
 
     /// Send `draft` once. The outer error is a failure to learn where to send it.
@@ -396,6 +422,7 @@ impl Client {
         let answer = Slot::new();
         let queued = Queued {
             id: RequestId(number),
+            upload: draft.method == Method::Put,
             draft: draft.clone(),
             endpoint,
             answer: answer.clone(),
@@ -410,7 +437,11 @@ impl Client {
         if result.is_ok() {
             self.reached(draft.side).set(true);
         }
-        Failure::judge(result)
+        let judged = Failure::judge(result);
+        if let Err(failure) = &judged {
+            self.counters.failure(failure.class.as_str());
+        }
+        judged
     }
 
     /// The tunnel endpoint of a project, discovered once.
@@ -473,7 +504,10 @@ impl Client {
         loop {
             match self.send_to(draft, self.options.endpoint.clone()).await {
                 Ok(response) => return Ok(response),
-                Err(failure) => self.pause(&mut backoff, failure, draft).await?,
+                Err(failure) => {
+                    self.pause(&mut backoff, failure.without_route(), draft)
+                        .await?;
+                }
             }
         }
     }
@@ -483,9 +517,18 @@ impl Client {
         if self.in_flight.borrow().len() >= self.max_requests {
             return None;
         }
-        let control = self.control.borrow_mut().pop_front();
-        let queued = control.or_else(|| self.data.borrow_mut().pop_front())?;
-        self.in_flight.borrow_mut().insert(queued.id, queued.answer);
+        let mut uploads = self.uploads.borrow_mut();
+        let may_go = |queued: &Queued| !queued.upload || uploads.has_room();
+        let queued = [&self.control, &self.data].into_iter().find_map(|queue| {
+            let mut queue = queue.borrow_mut();
+            let at = queue.iter().position(may_go)?;
+            queue.remove(at)
+        })?;
+        let upload = queued.upload.then(|| uploads.send());
+        let answer = queued.answer;
+        self.in_flight
+            .borrow_mut()
+            .insert(queued.id, InFlight { answer, upload });
         self.counters.request(queued.draft.kind);
         add(&self.counters.bytes_sent, queued.draft.body.len() as u64);
         Some(self.build(queued.id, &queued.draft, &queued.endpoint))
@@ -494,9 +537,15 @@ impl Client {
     pub(super) fn answer(&self, id: RequestId, result: Result<Response, TransportError>) {
         let waiting = self.in_flight.borrow_mut().remove(&id);
         // Answers of another life of the driver are none of our business.
-        if let Some(slot) = waiting {
-            slot.fill(result);
+        let Some(InFlight { answer, upload }) = waiting else {
+            return;
+        };
+        if let Some(upload) = upload {
+            let mut uploads = self.uploads.borrow_mut();
+            uploads.settle(upload, upload_result(&result));
+            self.counters.upload_window.set(uploads.size() as u64);
         }
+        answer.fill(result);
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -558,6 +607,16 @@ impl Client {
             connect_timeout_ms: self.options.connect_timeout_ms,
             response_timeout_ms: self.options.response_timeout_ms,
         }
+    }
+}
+
+fn upload_result(result: &Result<Response, TransportError>) -> UploadResult {
+    match result {
+        Ok(response) if (200..300).contains(&response.status) => UploadResult::Passed,
+        Ok(response) if Failure::of_response(response).class == RetryClass::Throttled => {
+            UploadResult::Throttled
+        }
+        _ => UploadResult::Failed,
     }
 }
 

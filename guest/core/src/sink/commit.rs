@@ -12,7 +12,7 @@ use super::upload::block_mismatch;
 use crate::contract::{CommitOutcome, Committable, TablePath};
 use crate::error::{ErrorClass, SinkError};
 use crate::request::{Method, Response};
-use crate::retry::{Failure, RetryClass};
+use crate::retry::{Failure, RetryClass, jittered};
 use crate::session::tunnel::{UploadInfo, UploadStatus, UpsertInfo, UpsertStatus};
 
 /// First and longest delay between two looks at a session that is being committed.
@@ -245,7 +245,7 @@ impl<'a> SessionCall<'a> {
                     }
                 }
                 Err(failure) => {
-                    if matches!(failure.class, RetryClass::Fatal | RetryClass::SessionGone) {
+                    if patience.is_final(&failure) {
                         return Err(self.explain(&failure, &draft));
                     }
                     if patience.ends_with_failure() {
@@ -253,9 +253,8 @@ impl<'a> SessionCall<'a> {
                             self.wait(failure.hold_ms.unwrap_or(delay)),
                         ));
                     }
-                    self.client.counters.retry(failure.class.as_str());
-                    let wait = delay.max(failure.hold_ms.unwrap_or(0));
-                    self.client.log_repeat(&failure, &draft, wait);
+                    let wait = self.jittered(delay).max(failure.hold_ms.unwrap_or(0));
+                    let wait = self.client.repeat_in(&failure, &draft, wait);
                     self.client.sleep(wait).await;
                 }
             }
@@ -267,29 +266,34 @@ impl<'a> SessionCall<'a> {
     async fn commit_upsert(&self, server: &str) -> Result<CommitOutcome, SinkError> {
         let mut server = server.to_owned();
         let mut patience = Patience::new(self.client);
-        let draft = self.upsert_draft(
-            Method::Get,
-            "upsert-reload",
-            "reading the upsert session",
-            &server,
-        );
-        let response = self
-            .client
-            .call_raw(&draft)
-            .await
-            .map_err(|f| self.explain(&f, &draft))?;
-        let info = self.read_upsert(&draft, &response)?;
-        match info.status {
-            UpsertStatus::Committed => return Ok(CommitOutcome::AlreadyCommitted),
-            UpsertStatus::Dead => return Err(self.dead(&info.status_text)),
-            UpsertStatus::Normal | UpsertStatus::Committing => {}
-        }
-        if let Some(slot) = info.buckets.first().filter(|s| !s.server.is_empty()) {
-            server.clone_from(&slot.server);
-        }
         let mut posted = false;
+        let mut reload = true;
         let mut delay = POLL_MS.0;
         loop {
+            if std::mem::take(&mut reload) {
+                let draft = self.upsert_draft(
+                    Method::Get,
+                    "upsert-reload",
+                    "reading the upsert session",
+                    &server,
+                );
+                let response = match self.client.call_raw(&draft).await {
+                    Err(failure) if posted && self.cleaned_after_commit(&failure) => {
+                        return Ok(CommitOutcome::Committed);
+                    }
+                    other => other.map_err(|f| self.explain(&f, &draft))?,
+                };
+                let info = self.read_upsert(&draft, &response)?;
+                match info.status {
+                    UpsertStatus::Committed if posted => return Ok(CommitOutcome::Committed),
+                    UpsertStatus::Committed => return Ok(CommitOutcome::AlreadyCommitted),
+                    UpsertStatus::Dead => return Err(self.dead(&info.status_text)),
+                    UpsertStatus::Normal | UpsertStatus::Committing => {}
+                }
+                if let Some(slot) = info.buckets.first().filter(|s| !s.server.is_empty()) {
+                    server.clone_from(&slot.server);
+                }
+            }
             let draft = self.upsert_draft(
                 Method::Post,
                 "upsert-commit",
@@ -317,12 +321,11 @@ impl<'a> SessionCall<'a> {
                         UpsertStatus::Normal | UpsertStatus::Committing => {}
                     }
                 }
-                // The session is cleaned away once it is committed.
-                Err(failure) if posted && session_cleaned(&failure) => {
+                Err(failure) if posted && self.cleaned_after_commit(&failure) => {
                     return Ok(CommitOutcome::Committed);
                 }
                 Err(failure) => match failure.class {
-                    RetryClass::Fatal | RetryClass::SessionGone | RetryClass::Unauthenticated => {
+                    _ if patience.is_final(&failure) => {
                         return Err(self.explain(&failure, &draft));
                     }
                     _ if patience.ends_with_failure() => {
@@ -331,14 +334,15 @@ impl<'a> SessionCall<'a> {
                         ));
                     }
                     class => {
-                        self.client.counters.retry(class.as_str());
-                        // Without an answer, or with a late one, the commit may have happened.
-                        posted |= matches!(class, RetryClass::Transient | RetryClass::Damaged);
+                        posted |= failure.may_have_been_done();
+                        let moved = class == RetryClass::Moved;
+                        reload = failure.wants_reload() || moved;
                         if failure.routed_server.is_some() {
                             wait = 0;
+                            reload = false;
                         }
-                        wait = wait.max(failure.hold_ms.unwrap_or(0));
-                        self.client.log_repeat(&failure, &draft, wait);
+                        wait = self.jittered(wait).max(failure.hold_ms.unwrap_or(0));
+                        wait = self.client.repeat_in(&failure, &draft, wait);
                         if let Some(routed) = failure.routed_server {
                             server = routed;
                         }
@@ -351,6 +355,14 @@ impl<'a> SessionCall<'a> {
             self.client.sleep(wait).await;
             delay = (delay * 2).min(POLL_MS.1);
         }
+    }
+
+    /// A session is cleaned away once it is committed, and also when its time is over.
+    fn cleaned_after_commit(&self, failure: &Failure) -> bool {
+        const HOUR_MS: i64 = 3_600_000;
+        let lifetime = i64::from(self.client.options.session_hours) * HOUR_MS;
+        session_cleaned(failure)
+            && self.client.now().unix_ms - self.prepared.created_unix_ms < lifetime
     }
 
     async fn abort_upsert(&self, server: &str) -> Result<CommitOutcome, SinkError> {
@@ -418,6 +430,10 @@ impl<'a> SessionCall<'a> {
         )
     }
 
+    fn jittered(&self, delay: u64) -> u64 {
+        jittered(delay, self.client.random())
+    }
+
     fn wait(&self, ms: u64) -> u32 {
         u32::try_from(ms).unwrap_or(u32::MAX)
     }
@@ -428,6 +444,8 @@ struct Patience<'a> {
     client: &'a Client,
     started_ms: u64,
     failures: u32,
+    /// The credentials were refused once: the host may have renewed them meanwhile.
+    refused: bool,
 }
 
 impl<'a> Patience<'a> {
@@ -436,6 +454,16 @@ impl<'a> Patience<'a> {
             client,
             started_ms: client.now().monotonic_ms,
             failures: 0,
+            refused: false,
+        }
+    }
+
+    /// Whether a repeat can not help.
+    fn is_final(&mut self, failure: &Failure) -> bool {
+        match failure.class {
+            RetryClass::Fatal | RetryClass::SessionGone => true,
+            RetryClass::Unauthenticated => std::mem::replace(&mut self.refused, true),
+            _ => false,
         }
     }
 
@@ -451,7 +479,8 @@ impl<'a> Patience<'a> {
     }
 }
 
-fn session_cleaned(failure: &Failure) -> bool {
+/// Whether the service does not know the session any more.
+pub(super) fn session_cleaned(failure: &Failure) -> bool {
     matches!(
         failure.code.as_str(),
         "UpsertSessionNotFound" | "StreamSessionNotFound"

@@ -20,6 +20,23 @@ pub(super) struct Snapshot {
     /// Table and partition that the run has replaced.
     #[serde(default)]
     pub(super) overwritten: BTreeSet<(String, String)>,
+    /// Upsert sessions that hold rows read after the checkpoint: whoever goes on from it reads those
+    /// rows again, and nobody needs the sessions any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) open: Vec<OpenSession>,
+}
+
+/// An upsert session that was neither prepared nor given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OpenSession {
+    pub(super) project: String,
+    pub(super) schema: Option<String>,
+    pub(super) table: String,
+    /// As the tunnel spells it; empty = none.
+    pub(super) partition: String,
+    pub(super) session: String,
+    /// Server of the slot that holds bucket 0.
+    pub(super) server: String,
 }
 
 impl Snapshot {

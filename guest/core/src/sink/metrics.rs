@@ -28,12 +28,22 @@ pub(super) struct Counters {
     pub(super) bytes_sent: Cell<u64>,
     pub(super) requests: RefCell<BTreeMap<&'static str, u64>>,
     pub(super) retries: RefCell<BTreeMap<&'static str, u64>>,
+    /// Requests that did not succeed, repeated or not.
+    pub(super) failures: RefCell<BTreeMap<&'static str, u64>>,
+    /// Repeats that waited for their turn, because there were too many.
+    pub(super) retries_over_budget: Cell<u64>,
+    /// Uploads that may be in flight at once.
+    pub(super) upload_window: Cell<u64>,
     pub(super) open_sessions: Cell<u64>,
     /// Bytes not yet sealed into a block or pack.
     pub(super) growing: Cell<u64>,
     /// Bytes sealed and not yet durable at the service.
     pub(super) sealed: Cell<u64>,
+    /// Bytes of rows kept until it is known how their table spreads them.
+    pub(super) kept: Cell<u64>,
     pub(super) committed: Cell<u64>,
+    /// Sessions of a dead run that were ended.
+    pub(super) orphans_aborted: Cell<u64>,
 }
 
 /// Add to a counter.
@@ -55,8 +65,12 @@ impl Counters {
         *self.retries.borrow_mut().entry(class).or_default() += 1;
     }
 
+    pub(super) fn failure(&self, class: &'static str) {
+        *self.failures.borrow_mut().entry(class).or_default() += 1;
+    }
+
     pub(super) fn buffered(&self) -> u64 {
-        self.growing.get() + self.sealed.get()
+        self.growing.get() + self.sealed.get() + self.kept.get()
     }
 
     pub(super) fn read(&self, out: &mut Vec<Metric>) {
@@ -78,6 +92,14 @@ impl Counters {
         for (class, n) in self.retries.borrow().iter() {
             push("retries_total", Counter, &[("class", class)], *n);
         }
+        for (class, n) in self.failures.borrow().iter() {
+            push("failed_requests_total", Counter, &[("class", class)], *n);
+        }
+        let over_budget = self.retries_over_budget.get();
+        push("retries_over_budget_total", Counter, &[], over_budget);
+        push("upload_window", Gauge, &[], self.upload_window.get());
+        let orphans = self.orphans_aborted.get();
+        push("orphaned_sessions_aborted_total", Counter, &[], orphans);
         push("open_sessions", Gauge, &[], self.open_sessions.get());
         push("buffered_bytes", Gauge, &[], self.buffered());
         push("commits_total", Counter, &[], self.committed.get());

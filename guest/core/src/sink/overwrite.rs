@@ -17,12 +17,26 @@ impl Overwritten {
 
     /// Whether a session of this partition is the run's first, and is to replace.
     pub(super) fn is_first(&self, target: &Target, partition: &str) -> bool {
-        let schema = target.schema.as_deref().unwrap_or("default");
-        let table = format!("{}.{schema}.{}", target.project, target.name).to_lowercase();
-        self.0.borrow_mut().insert((table, partition.to_owned()))
+        let entry = (name(target), partition.to_owned());
+        self.0.borrow_mut().insert(entry)
+    }
+
+    /// The entries of one table.
+    pub(super) fn of_table(&self, target: &Target) -> Vec<(String, String)> {
+        let name = name(target);
+        let all = self.0.borrow();
+        all.iter()
+            .filter(|(table, _)| *table == name)
+            .cloned()
+            .collect()
     }
 
     pub(super) fn list(&self) -> BTreeSet<(String, String)> {
         self.0.borrow().clone()
     }
+}
+
+fn name(target: &Target) -> String {
+    let schema = target.schema.as_deref().unwrap_or("default");
+    format!("{}.{schema}.{}", target.project, target.name).to_lowercase()
 }

@@ -118,7 +118,7 @@ impl Part {
                 self.renew(&id, &failure).await?;
                 continue;
             }
-            let (status, server) = (failure.status, failure.routed_server.clone());
+            let (reload, server) = (failure.wants_reload(), failure.routed_server.clone());
             let moved = failure.class == RetryClass::Moved;
             self.client
                 .pause(&mut backoff, failure, &draft)
@@ -126,7 +126,7 @@ impl Part {
                 .map_err(give_up)?;
             match server {
                 Some(server) if moved => self.route(at, &slot, &server),
-                _ if moved || status == 502 || status == 504 => self.reload_slots(&id).await?,
+                _ if moved || reload => self.reload_slots(&id).await?,
                 _ => {}
             }
         }

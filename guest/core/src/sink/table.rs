@@ -137,6 +137,15 @@ impl Table {
         }
     }
 
+    /// Bytes of the rows kept.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        let bytes = self
+            .kept
+            .iter()
+            .map(|kept| kept.batch.get_array_memory_size());
+        bytes.sum::<usize>() as u64
+    }
+
     /// Whether rows may still have to be spread anew.
     pub(super) fn is_unconfirmed(&self) -> bool {
         self.routing.as_ref().is_some_and(|r| !r.confirmed.get())

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 
 use super::client::{Draft, malformed};
+use super::committable::OpenSession;
+use super::mode::Mode;
 use super::part::{Pack, Part, Routing, Session};
 use super::sql;
 use crate::contract::LogLevel;
@@ -126,7 +128,7 @@ impl Part {
 
     /// Send the packs of one bucket, one after the other: order matters within a bucket.
     pub(super) async fn drain_bucket(self: Rc<Self>, bucket: usize) {
-        if let super::mode::Mode::Upsert(routing) = &self.mode {
+        if let Mode::Upsert(routing) = &self.mode {
             let wait = || {
                 let failed = self.state.borrow().error.is_some();
                 (failed || routing.confirmed.get()).then_some(())
@@ -196,7 +198,7 @@ impl Part {
                 Ok(_) => return Ok(()),
                 Err(failure) => failure,
             };
-            let status = failure.status;
+            let reload = failure.wants_reload();
             let moved = failure.class == RetryClass::Moved;
             let server = failure.routed_server.clone();
             self.client
@@ -214,7 +216,7 @@ impl Part {
                         other.server.clone_from(&server);
                     }
                 }
-                _ if moved || status == 502 || status == 504 => self.reload(id).await?,
+                _ if moved || reload => self.reload(id).await?,
                 _ => {}
             }
         }
@@ -274,29 +276,33 @@ impl Part {
         }
     }
 
+    /// The session, while it takes rows.
+    pub(super) fn open_session(&self) -> Option<OpenSession> {
+        let state = self.state.borrow();
+        match (&self.mode, &state.session) {
+            (Mode::Upsert(_), Session::Open { id, .. }) => Some(OpenSession {
+                project: self.target.project.clone(),
+                schema: self.target.schema.clone(),
+                table: self.target.name.clone(),
+                partition: self.partition_text.clone(),
+                session: id.clone(),
+                server: state
+                    .slots
+                    .first()
+                    .map(|s| s.server.clone())
+                    .unwrap_or_default(),
+            }),
+            _ => None,
+        }
+    }
+
     /// Give the session up; best effort.
     pub(super) async fn abort_upsert(&self) {
-        let Session::Open { id, .. } = self.state.borrow().session.clone() else {
+        let Some(session) = self.open_session() else {
             return;
         };
-        let server = self
-            .state
-            .borrow()
-            .slots
-            .first()
-            .map(|s| s.server.clone())
-            .unwrap_or_default();
-        let draft = self
-            .draft(
-                Method::Delete,
-                self.upserts_path(),
-                "upsert-abort",
-                "aborting the upsert session",
-            )
-            .query("upsertid", id)
-            .header("odps-tunnel-routed-server", server);
-        if let Ok(Err(failure)) = self.client.send(&draft).await {
-            let error = failure.error("tunnel", draft.what, &self.place);
+        if let Ok(Err(failure)) = self.client.send(&session.abort(&self.client)).await {
+            let error = failure.error("tunnel", "aborting the upsert session", &self.place);
             self.client.log(
                 LogLevel::Info,
                 format!("the session is left to expire: {error}"),

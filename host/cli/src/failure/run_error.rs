@@ -116,7 +116,16 @@ fn permanent_exit(code: &str, otherwise: Exit) -> Exit {
         | "InvalidAccessKeyId" | "ODPS-0130013" | "ODPS-0420095" | "ODPS-0410051" => {
             Exit::Credentials
         }
-        "Dns" | "Connect" | "Tls" | "Timeout" | "Denied" => Exit::Connection,
+        "Dns" | "Connect" | "Tls" | "Timeout" | "Denied" | "Interrupted" => Exit::Connection,
+        // What may pass and did not, for longer than rows could be held for it.
+        "ServiceUnavailable"
+        | "InternalServerError"
+        | "RequestTimeOut"
+        | "FlowExceeded"
+        | "SlotExceeded"
+        | "QPSExceeded"
+        | "RequestQuotaExceeded" => Exit::Connection,
+        code if code.starts_with("HTTP5") || code == "HTTP429" => Exit::Connection,
         "NoSuchTable" | "NoSuchProject" | "NoSuchSchema" | "ODPS-0130131" => Exit::TargetSchema,
         _ => otherwise,
     }

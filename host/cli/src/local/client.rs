@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -16,6 +16,7 @@ pub(super) async fn ask(
     method: Method,
     path: &[&str],
     query: &str,
+    body: impl Into<Bytes>,
 ) -> Result<Value, Failure> {
     let base = endpoint.trim_end_matches('/').trim_end_matches("/api");
     let path: Vec<String> = path
@@ -32,9 +33,9 @@ pub(super) async fn ask(
     let request = Request::builder()
         .method(method)
         .uri(&url)
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(body.into()))
         .map_err(|error| failure(error.to_string()))?;
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let answer = client.request(request).await.map_err(|error| {
         let cause = std::error::Error::source(&error)
             .map_or_else(|| error.to_string(), ToString::to_string);
@@ -57,6 +58,7 @@ pub(super) async fn ask(
             StatusCode::NOT_FOUND => {
                 Failure::new(Exit::Input, message).help(super::inspect::HOW_TO_LIST)
             }
+            StatusCode::BAD_REQUEST => Failure::new(Exit::Usage, message),
             _ => Failure::new(Exit::Refused, message),
         }
         .at(endpoint));

@@ -5,11 +5,13 @@ use std::path::Path;
 use http::Method;
 use longshore_emulator::Catalog;
 use longshore_emulator::catalog::StoreError;
+use longshore_emulator::faults::RuleReport;
 use longshore_emulator::inspect::{self, Rows, TableSummary};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::client::ask;
+use super::faults::FaultFile;
 use crate::args::{LocalCommand, Output, PlaceArgs};
 use crate::display::{Table, bytes, number};
 use crate::failure::{Exit, Failure};
@@ -26,7 +28,7 @@ pub(super) async fn inspect(command: LocalCommand) -> Result<Exit, Failure> {
     let (output, value, print): (Output, Value, Printer) = match command {
         LocalCommand::Tables { place } => {
             let found = match &place.endpoint {
-                Some(endpoint) => ask(endpoint, Method::GET, &["tables"], "").await?,
+                Some(endpoint) => ask(endpoint, Method::GET, &["tables"], "", "").await?,
                 None => json!(catalog(&place.data)?.tables().map_err(failed)?),
             };
             (place.output, found, tables)
@@ -43,6 +45,7 @@ pub(super) async fn inspect(command: LocalCommand) -> Result<Exit, Failure> {
                         Method::GET,
                         &["tables", &table, "rows"],
                         &format!("?limit={limit}"),
+                        "",
                     )
                     .await?
                 }
@@ -52,10 +55,27 @@ pub(super) async fn inspect(command: LocalCommand) -> Result<Exit, Failure> {
         }
         LocalCommand::Schema { table, place } => {
             let found = match &place.endpoint {
-                Some(endpoint) => ask(endpoint, Method::GET, &["tables", &table], "").await?,
+                Some(endpoint) => ask(endpoint, Method::GET, &["tables", &table], "", "").await?,
                 None => json!(catalog(&place.data)?.schema(&table).map_err(failed)?),
             };
             (place.output, found, schema)
+        }
+        LocalCommand::Faults {
+            add,
+            clear,
+            endpoint,
+            output,
+        } => {
+            // What can not be read must not cost the rules there are.
+            let file = add.as_deref().map(FaultFile::read).transpose()?;
+            if clear {
+                ask(&endpoint, Method::DELETE, &["faults"], "", "").await?;
+            }
+            let found = match file {
+                Some(file) => ask(&endpoint, Method::POST, &["faults"], "", file.text).await?,
+                None => ask(&endpoint, Method::GET, &["faults"], "", "").await?,
+            };
+            (output, found, faults)
         }
         LocalCommand::Reset { place, yes } => return reset(&place, yes).await,
     };
@@ -79,7 +99,7 @@ async fn reset(place: &PlaceArgs, yes: bool) -> Result<Exit, Failure> {
         .help("add --yes to do it"));
     }
     match &place.endpoint {
-        Some(endpoint) => drop(ask(endpoint, Method::POST, &["reset"], "").await?),
+        Some(endpoint) => drop(ask(endpoint, Method::POST, &["reset"], "", "").await?),
         None => {
             refuse_if_in_use(&place.data)?;
             inspect::reset(&place.data).map_err(failed)?;
@@ -193,6 +213,20 @@ fn rows(value: Value) -> Result<String, Failure> {
         table.text(),
         number(found.total)
     ))
+}
+
+fn faults(value: Value) -> Result<String, Failure> {
+    let found: Vec<RuleReport> = parse(value)?;
+    let mut table = Table::new(&[">matched", ">acted", "rule"]);
+    for RuleReport {
+        rule,
+        matched,
+        fired,
+    } in found
+    {
+        table.row([number(matched), number(fired), rule.to_string()]);
+    }
+    Ok(table.text())
 }
 
 fn schema(value: Value) -> Result<String, Failure> {

@@ -8,6 +8,7 @@ use longshore_emulator::{Auth, Mode, Server, ServerConfig, ServerOptions, StartE
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::DEFAULT_PROJECT;
+use super::faults::FaultFile;
 use crate::args::ServeArgs;
 use crate::failure::{Exit, Failure};
 
@@ -92,7 +93,13 @@ pub(super) async fn serve(args: ServeArgs) -> Result<Exit, Failure> {
             Mode::Store
         },
     };
-    let server = Server::start(config).await.map_err(not_started)?;
+    let mut options = ServerOptions::default();
+    if let Some(file) = &args.faults {
+        options.faults = FaultFile::read(file)?.rules;
+    }
+    let server = Server::start_with(config, options)
+        .await
+        .map_err(not_started)?;
     let mut lines = String::new();
     for (name, value) in server.environment() {
         lines.push_str(&format!("{name}={}\n", quoted(&value)));

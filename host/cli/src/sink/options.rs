@@ -36,6 +36,8 @@ pub(crate) enum Origin {
     Keys(String),
     /// The embedded server.
     Local,
+    /// A share of `memory-budget` of the pipeline.
+    MemoryBudget,
     /// The component's default.
     Default,
     /// There is none.
@@ -56,6 +58,7 @@ impl std::fmt::Display for Origin {
             }
             Self::Keys(origin) => f.write_str(origin),
             Self::Local => f.write_str("embedded server"),
+            Self::MemoryBudget => f.write_str("memory-budget"),
             Self::Default => f.write_str("default"),
             Self::Unset => f.write_str("not set"),
         }
@@ -180,6 +183,11 @@ pub(crate) fn effective(specs: &[OptionSpec], given: &[SinkOption]) -> Vec<Effec
             }
         })
         .collect()
+}
+
+/// The default of the option of that canonical name, where there is such an option.
+pub(super) fn default_of<'a>(info: &'a SinkInfo, name: &str) -> Option<&'a str> {
+    spec(info, name)?.default_value.as_deref()
 }
 
 fn spec<'a>(info: &'a SinkInfo, name: &str) -> Option<&'a OptionSpec> {

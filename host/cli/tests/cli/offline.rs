@@ -276,3 +276,47 @@ fn rules_of_transform_are_held_against_the_input() {
         "{ended:#?}"
     );
 }
+
+#[test]
+fn the_memory_budget_is_shared_out_to_the_writers() {
+    let row = ("orders.json", "{\"id\": 1}\n");
+    let buffers = |block: &str| {
+        let place = Place::with(&format!("{PIPELINE}pipeline:\n{block}"), row);
+        let ended = place
+            .longshore(&["explain", "pipeline.yaml", "--output", "json"])
+            .expect(0);
+        let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        let options = document["sink"]["options"].as_array().unwrap().clone();
+        let mut options = options.into_iter();
+        let found = options.find(|option| option["name"] == "total.buffer-size");
+        (
+            found.as_ref().unwrap()["value"].clone(),
+            found.unwrap()["origin"].clone(),
+        )
+    };
+    // A few writers have room for the usual buffers, many have less each.
+    assert_eq!(
+        buffers("  parallelism: 3\n"),
+        ("64mb".into(), "default".into())
+    );
+    let shared = "memory-budget".into();
+    assert_eq!(
+        buffers("  parallelism: 16\n"),
+        ((10 << 20).to_string().into(), shared)
+    );
+    for (sink, block, needed) in [
+        ("", "  parallelism: 4\n  memory-budget: 100mb\n", "164 MiB"),
+        (
+            "  totalBatchSize: 256mb\n",
+            "  memory-budget: 300mb\n",
+            "368 MiB",
+        ),
+    ] {
+        let pipeline = PIPELINE.replace("route:", &format!("{sink}route:"));
+        let place = Place::with(&format!("{pipeline}pipeline:\n{block}"), row);
+        let ended = place.longshore(&["validate", "pipeline.yaml"]).expect(2);
+        for text in ["`memory-budget` is less", "pipeline.yaml:", needed] {
+            assert!(ended.stderr.contains(text), "{text:?} in {ended:#?}");
+        }
+    }
+}

@@ -61,7 +61,7 @@ pub(super) async fn submit(call: &Call<'_>, project: &str) -> Result<Response, A
     let id = call
         .state
         .instances()
-        .submit(project, job, call.caller.permission)
+        .submit(project, job, call.caller.permission, call.job_fault.clone())
         .await?;
     let mut response = StatusCode::CREATED.into_response();
     set_header(&mut response, "location", &address(call, project, &id));

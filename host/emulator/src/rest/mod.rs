@@ -15,6 +15,7 @@ use http_body_util::{BodyExt, Limited};
 use percent_encoding::percent_decode_str;
 
 use crate::catalog::{DEFAULT_SCHEMA, StoreError};
+use crate::faults::JobFault;
 use crate::server::{ApiError, AppState, Caller};
 
 /// Owner of everything, as shown to clients.
@@ -36,6 +37,8 @@ pub(crate) struct Call<'a> {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: Bytes,
+    /// How the SQL job in the body is to fail.
+    pub(crate) job_fault: Option<JobFault>,
 }
 
 impl Call<'_> {
@@ -135,6 +138,7 @@ async fn answer(state: &AppState, request: Request) -> Result<Response, ApiError
         query: query_pairs(parts.uri.query().unwrap_or("")),
         headers: parts.headers,
         body,
+        job_fault: parts.extensions.get::<JobFault>().cloned(),
     };
     let get = call.method == Method::GET || call.method == Method::HEAD;
     match segments.as_slice() {

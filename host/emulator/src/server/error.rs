@@ -20,6 +20,8 @@ pub struct ApiError {
     pub code: String,
     /// What failed and why.
     pub message: String,
+    /// How long clients are asked to wait: `HoldClientMillis` of the tunnel.
+    pub hold_client: Option<std::time::Duration>,
 }
 
 impl ApiError {
@@ -29,6 +31,7 @@ impl ApiError {
             status,
             code: code.into(),
             message: message.into(),
+            hold_client: None,
         }
     }
 
@@ -64,8 +67,11 @@ impl ApiError {
 
     /// The JSON body of the tunnel.
     pub fn json(&self, request_id: &str, host: &str) -> String {
-        json!({"Code": self.code, "Message": self.message, "RequestId": request_id, "HostId": host})
-            .to_string()
+        let mut body = json!({"Code": self.code, "Message": self.message, "RequestId": request_id, "HostId": host});
+        if let (Some(wait), Some(members)) = (self.hold_client, body.as_object_mut()) {
+            members.insert("HoldClientMillis".to_owned(), json!(wait.as_millis()));
+        }
+        body.to_string()
     }
 }
 

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use super::body::Draining;
 use super::{ApiError, AppState};
 use crate::auth::{self, Auth, Permission};
-use crate::{inspect, rest};
+use crate::{faults, inspect, rest};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-odps-request-id");
 
@@ -88,38 +88,51 @@ pub(super) async fn handle(State(front): State<Front>, request: Request, next: N
                 error.into_response()
             } else {
                 parts.extensions.insert(caller);
-                let body = match side {
-                    Side::Tunnel => Draining::metered(body, &front.state),
-                    Side::Rest | Side::Admin => Draining::new(body),
-                };
-                let request = Request::from_parts(parts, Body::new(body));
+                let request = Request::from_parts(parts, body);
+                let state = &front.state;
                 match side {
-                    Side::Rest => rest::handle(&front.state, request).await,
-                    Side::Admin => inspect::handle(&front.state, request).await,
-                    Side::Tunnel => next.run(request).await,
+                    Side::Rest => {
+                        let answer = async |request: Request| {
+                            let mut response = rest::handle(state, request.map(drained)).await;
+                            render(&mut response, side, &request_id, state);
+                            response
+                        };
+                        faults::serve(state, faults::Side::Rest, request, answer).await
+                    }
+                    Side::Tunnel => {
+                        let answer = async |request: Request| {
+                            let metered = |body| Body::new(Draining::metered(body, state));
+                            let mut response = next.run(request.map(metered)).await;
+                            render(&mut response, side, &request_id, state);
+                            response
+                        };
+                        faults::serve(state, faults::Side::Tunnel, request, answer).await
+                    }
+                    Side::Admin => inspect::handle(state, request.map(drained)).await,
                 }
             }
         }
     };
-    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        render(
-            &mut response,
-            &error,
-            side,
-            &request_id,
-            front.state.addr().ip().to_string().as_str(),
-        );
-    }
+    render(&mut response, side, &request_id, &front.state);
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
 }
 
-fn render(response: &mut Response, error: &ApiError, side: Side, request_id: &str, host: &str) {
+fn drained(body: Body) -> Body {
+    Body::new(Draining::new(body))
+}
+
+/// Gives an error the body that its side has; what is no error, or has one already, stays.
+fn render(response: &mut Response, side: Side, request_id: &str, state: &AppState) {
+    let Some(error) = response.extensions_mut().remove::<ApiError>() else {
+        return;
+    };
+    let host = state.addr().ip().to_string();
     let (kind, body) = match side {
-        Side::Rest => ("application/xml", error.xml(request_id, host)),
-        Side::Tunnel | Side::Admin => ("application/json", error.json(request_id, host)),
+        Side::Rest => ("application/xml", error.xml(request_id, &host)),
+        Side::Tunnel | Side::Admin => ("application/json", error.json(request_id, &host)),
     };
     response.headers_mut().remove(header::CONTENT_LENGTH);
     response

@@ -6,16 +6,21 @@ mod front;
 mod state;
 mod traffic;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::middleware;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::auth::Auth;
 use crate::catalog::StoreError;
+use crate::faults::CutOff;
 use crate::storage::{DirectoryLock, Mode, Store};
 use crate::tunnel;
 
@@ -49,7 +54,7 @@ pub enum StartError {
         /// The address.
         addr: SocketAddr,
         /// The system's error.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Another server has the data directory open.
     #[error("data directory {path} is in use by another server (process {holder})")]
@@ -70,7 +75,7 @@ pub enum StartError {
 }
 
 /// Longest wait for requests that are being answered when the server stops.
-const SHUTDOWN_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+const SHUTDOWN_TIME: Duration = Duration::from_secs(10);
 
 /// A running server; dropping it stops it.
 #[derive(Debug)]
@@ -123,7 +128,7 @@ impl Server {
         let app = tunnel::router(state.clone())
             .layer(middleware::from_fn_with_state(front, front::handle));
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(serve(listener, app, stopped));
+        let task = tokio::spawn(serve(state.clone(), listener, app, stopped));
         Ok(Self {
             state,
             credentials: config.credentials,
@@ -186,7 +191,13 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: TcpListener, app: axum::Router, mut stopped: oneshot::Receiver<()>) {
+async fn serve(
+    state: AppState,
+    mut listener: TcpListener,
+    app: axum::Router,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut restarts = state.faults().restarts();
     let mut connections = tokio::task::JoinSet::new();
     let (closing, close) = watch::channel(false);
     loop {
@@ -196,17 +207,28 @@ async fn serve(listener: TcpListener, app: axum::Router, mut stopped: oneshot::R
                 Err(error) => {
                     // Out of file descriptors: let some connections end first.
                     tracing::warn!("accepting a connection: {error}");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             },
             _ = &mut stopped => break,
+            Ok(()) = restarts.changed() => {
+                let down = *restarts.borrow_and_update();
+                drop(listener);
+                connections.shutdown().await;
+                state.instances().forget_running(state.project()).await;
+                tokio::select! {
+                    again = listen_again(state.addr(), down) => listener = again,
+                    _ = &mut stopped => return,
+                }
+                continue;
+            }
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("TCP_NODELAY: {error}");
         }
-        let service = hyper_util::service::TowerToHyperService::new(app.clone());
+        let service = TowerToHyperService::new(app.clone());
         connections.spawn(connection(stream, service, close.clone()));
     }
     drop(listener);
@@ -219,11 +241,36 @@ async fn serve(listener: TcpListener, app: axum::Router, mut stopped: oneshot::R
     }
 }
 
+/// Listens at an address that this server had before, once it has been away for a while.
+async fn listen_again(addr: SocketAddr, away: Duration) -> TcpListener {
+    tokio::time::sleep(away).await;
+    loop {
+        match TcpListener::bind(addr).await {
+            Ok(listener) => return listener,
+            Err(error) => {
+                tracing::warn!("listening on {addr} again: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
 async fn connection(
     stream: tokio::net::TcpStream,
-    service: hyper_util::service::TowerToHyperService<axum::Router>,
+    service: TowerToHyperService<axum::Router>,
     mut close: watch::Receiver<bool>,
 ) {
+    let service = service_fn(move |request| {
+        let answer = service.call(request);
+        async move {
+            let Ok(response) = answer.await;
+            if response.extensions().get::<CutOff>().is_some() {
+                // An error instead of an answer closes the connection.
+                return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+            }
+            Ok(response)
+        }
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(hyper_util::rt::TokioTimer::new())
         .max_headers(200)

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::{ApiError, Credential, Traffic};
+use crate::faults::{Faults, Rule};
 use crate::sql::{InstanceResult, Instances};
 use crate::storage::Store;
 
@@ -23,6 +24,7 @@ struct Inner {
     credentials: RwLock<Arc<Vec<Credential>>>,
     instances: Instances,
     traffic: Traffic,
+    faults: Faults,
 }
 
 /// Settings beyond [`ServerConfig`](super::ServerConfig), all with defaults.
@@ -42,6 +44,8 @@ pub struct ServerOptions {
     pub max_field_size: u64,
     /// Largest difference between a request's date and this machine's clock.
     pub clock_skew: Duration,
+    /// Faults to have from the start.
+    pub faults: Vec<Rule>,
 }
 
 impl Default for ServerOptions {
@@ -55,6 +59,7 @@ impl Default for ServerOptions {
             upsert_lifetime: DAY,
             max_field_size: 8 * 1024 * 1024,
             clock_skew: Duration::from_secs(15 * 60),
+            faults: Vec::new(),
         }
     }
 }
@@ -73,6 +78,7 @@ impl AppState {
                 project,
                 addr,
                 credentials: RwLock::new(Arc::new(options.credentials.clone())),
+                faults: Faults::new(options.faults.clone()),
                 options,
                 instances,
                 traffic: Traffic::default(),
@@ -124,6 +130,11 @@ impl AppState {
     /// What clients sent to the tunnel.
     pub fn traffic(&self) -> &Traffic {
         &self.inner.traffic
+    }
+
+    /// Faults on demand.
+    pub fn faults(&self) -> &Faults {
+        &self.inner.faults
     }
 
     /// Rows of a finished query, for the instance tunnel. Errors: 404 `NoSuchInstance`,

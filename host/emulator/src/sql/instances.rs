@@ -13,6 +13,7 @@ use super::execute::{self, Output};
 use super::names::Names;
 use crate::auth::Permission;
 use crate::catalog::{Column, StoreError, now_ms};
+use crate::faults::JobFault;
 use crate::server::ApiError;
 use crate::storage::Store;
 
@@ -173,6 +174,23 @@ impl Instances {
         }
     }
 
+    /// Forgets what is in memory only, as a server that is started anew has: running jobs have
+    /// failed, results are no longer kept.
+    pub(crate) async fn forget_running(&self, project: &str) {
+        let kept = std::mem::take(&mut *self.kept());
+        for job in kept.running.into_values() {
+            job.abort();
+        }
+        let (this, project) = (self.clone(), project.to_owned());
+        let ended = self.inner.store.blocking(move |_| {
+            this.end_interrupted(&project);
+            Ok(())
+        });
+        if let Err(error) = ended.await {
+            tracing::error!("ending jobs: {error}");
+        }
+    }
+
     fn save(&self, instance: &Instance) -> Result<(), StoreError> {
         let document = serde_json::to_value(instance)?;
         self.inner.store.database().put_instance(
@@ -197,6 +215,7 @@ impl Instances {
         project: &str,
         job: Job,
         permission: Permission,
+        fault: Option<JobFault>,
     ) -> Result<String, ApiError> {
         const HEAD_START: Duration = Duration::from_millis(500);
         let now = now_ms();
@@ -227,20 +246,34 @@ impl Instances {
             .blocking(move |_| this.save(&saved))
             .await?;
         let this = self.clone();
-        let task = tokio::spawn(async move { this.run(instance, permission).await });
+        let task = tokio::spawn(async move { this.run(instance, permission, fault).await });
         self.kept().running.insert(id.clone(), task.abort_handle());
         // The job goes on in the background when the time is over.
         let _ = tokio::time::timeout(HEAD_START, task).await;
         Ok(id)
     }
 
-    async fn run(&self, mut instance: Instance, permission: Permission) {
+    async fn run(&self, mut instance: Instance, permission: Permission, fault: Option<JobFault>) {
         let _turn = self.inner.turn.lock().await;
         let names = Names {
             project: instance.project.clone(),
             settings: instance.job.settings.clone(),
         };
-        let outcome = execute::run(&self.inner.store, names, &instance.job.query, permission).await;
+        let query = &instance.job.query;
+        let outcome = match fault {
+            None => execute::run(&self.inner.store, names, query, permission)
+                .await
+                .map_err(|error| error.to_string()),
+            Some(fault) => {
+                if fault.run
+                    && let Err(error) =
+                        execute::run(&self.inner.store, names, query, permission).await
+                {
+                    tracing::debug!("a job that fails on purpose failed by itself: {error}");
+                }
+                Err(fault.text)
+            }
+        };
         instance.end_ms = Some(now_ms());
         match outcome {
             Ok(Output::Nothing) => instance.status = InstanceStatus::Success,
@@ -256,7 +289,7 @@ impl Instances {
             }
             Err(error) => {
                 instance.status = InstanceStatus::Failed;
-                instance.result = error.to_string();
+                instance.result = error;
             }
         }
         self.end(instance).await;

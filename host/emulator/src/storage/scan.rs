@@ -123,20 +123,28 @@ impl Store {
             layout::partition_dir(&table, file.partition.as_ref()),
             file.name
         );
-        let places = [
-            place.clone(),
-            layout::staged_path(&file.name),
-            place,
-            layout::retired_path(&file.name),
-        ];
-        for place in places {
+        let open = |place: &str| {
             let path = self.data_dir().join(place);
             match File::open(&path) {
-                Ok(file) => return Ok(file),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => {
-                    return Err(StoreError::io(format!("opening {}", path.display()), error));
-                }
+                Ok(file) => Ok(Some(file)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(StoreError::io(format!("opening {}", path.display()), error)),
+            }
+        };
+        if let Some(file) = open(&place)? {
+            return Ok(file);
+        }
+        // Its commit is in the catalog before it is renamed, and the name it has until then is not
+        // the one it gets.
+        let moves = self.database().moves()?;
+        if let Some(step) = moves.iter().find(|step| step.to == place)
+            && let Some(file) = open(&step.from)?
+        {
+            return Ok(file);
+        }
+        for place in [place, layout::retired_path(&file.name)] {
+            if let Some(file) = open(&place)? {
+                return Ok(file);
             }
         }
         Err(StoreError::Modified {

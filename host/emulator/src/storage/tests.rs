@@ -221,6 +221,8 @@ fn a_commit_whose_renames_were_cut_off_is_finished_at_the_next_start() {
         .database()
         .transaction(|t| steps::add_moves(t, &mut [FileMove::new(staged_at, target)]))
         .unwrap();
+    // Who reads in that moment sees the rows, as the commit is done.
+    assert_eq!(read(&store, &table), owned(&[(1, "a")]));
     drop(store);
     let store = open(dir.path());
     assert!(place.exists());

@@ -111,6 +111,7 @@ pub(super) async fn create(app: &AppState, request: TunnelRequest) -> Result<Res
             app.options().session_lifetime,
         )?;
         Ok(describe::json_answer(&session_json(
+            &app,
             &Open { session, document },
             &request.server,
         )))
@@ -123,7 +124,11 @@ pub(super) async fn reload(app: &AppState, request: TunnelRequest) -> Result<Res
     let (app, wanted) = (app.clone(), RequestedSession::new(&request, "uploadid"));
     blocking(move || {
         let open = session::open::<Stream>(&app, &wanted)?;
-        Ok(describe::json_answer(&session_json(&open, &request.server)))
+        Ok(describe::json_answer(&session_json(
+            &app,
+            &open,
+            &request.server,
+        )))
     })
     .await
 }
@@ -134,7 +139,11 @@ pub(super) async fn abort(app: &AppState, request: TunnelRequest) -> Result<Resp
     blocking(move || {
         let open = session::open::<Stream>(&app, &wanted)?;
         app.store().session_delete(&wanted.id)?;
-        Ok(describe::json_answer(&session_json(&open, &request.server)))
+        Ok(describe::json_answer(&session_json(
+            &app,
+            &open,
+            &request.server,
+        )))
     })
     .await
 }
@@ -211,7 +220,8 @@ pub(super) async fn write(
         costs.disk += start.elapsed();
         let mut answer = describe::written(request.version(), &costs);
         let headers = answer.headers_mut();
-        if let Ok(server) = HeaderValue::from_str(&request.server) {
+        let server = app.faults().server_of(&wanted.id, &request.server);
+        if let Ok(server) = HeaderValue::from_str(&server) {
             headers.insert(ROUTED_SERVER, server);
         }
         headers.insert(SLOT_NUM, HeaderValue::from(stream.slots));
@@ -279,8 +289,9 @@ fn slot_count(request: &TunnelRequest) -> Result<u32, ApiError> {
     }
 }
 
-fn session_json(open: &Open<Stream>, server: &str) -> Value {
+fn session_json(app: &AppState, open: &Open<Stream>, server: &str) -> Value {
     let Open { session, document } = open;
+    let server = app.faults().server_of(&session.id, server);
     json!({
         "session_name": session.id,
         "status": session.status,

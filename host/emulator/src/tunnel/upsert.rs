@@ -134,6 +134,7 @@ pub(super) async fn create(app: &AppState, request: TunnelRequest) -> Result<Res
             .store()
             .session_create(Upsert::NAME, &table, NORMAL, stored, lifetime)?;
         Ok(describe::json_answer(&session_json(
+            &app,
             &Open { session, document },
             &request.server,
             None,
@@ -153,6 +154,7 @@ pub(super) async fn reload(tunnel: &Tunnel, request: TunnelRequest) -> Result<Re
         let open = session::open::<Upsert>(&app, &wanted)?;
         let status = (running && open.session.status == NORMAL).then_some(COMMITTING);
         Ok(describe::json_answer(&session_json(
+            &app,
             &open,
             &request.server,
             status,
@@ -221,6 +223,7 @@ pub(super) async fn commit(tunnel: &Tunnel, request: TunnelRequest) -> Result<Re
     let open = blocking(look.clone()).await?;
     if open.session.status == COMMITTED {
         return Ok(describe::json_answer(&session_json(
+            &tunnel.app,
             &open,
             &request.server,
             None,
@@ -239,6 +242,7 @@ pub(super) async fn commit(tunnel: &Tunnel, request: TunnelRequest) -> Result<Re
     };
     let open = blocking(look).await?;
     Ok(describe::json_answer(&session_json(
+        &tunnel.app,
         &open,
         &request.server,
         status,
@@ -311,6 +315,7 @@ pub(super) async fn abort(tunnel: &Tunnel, request: TunnelRequest) -> Result<Res
             let mut open = session::open::<Upsert>(&app, &wanted)?;
             if open.session.status == ABORTED {
                 return Ok(describe::json_answer(&session_json(
+                    &app,
                     &open,
                     &request.server,
                     None,
@@ -325,6 +330,7 @@ pub(super) async fn abort(tunnel: &Tunnel, request: TunnelRequest) -> Result<Res
                 Ok(()) => {
                     store.discard(&packs)?;
                     return Ok(describe::json_answer(&session_json(
+                        &app,
                         &open,
                         &request.server,
                         Some(ABORTED),
@@ -433,8 +439,9 @@ fn require_normal(open: &Open<Upsert>) -> Result<(), ApiError> {
     ))
 }
 
-fn session_json(open: &Open<Upsert>, server: &str, status: Option<&str>) -> Value {
+fn session_json(app: &AppState, open: &Open<Upsert>, server: &str, status: Option<&str>) -> Value {
     let Open { session, document } = open;
+    let server = app.faults().server_of(&session.id, server);
     let (buckets, slots) = (document.table.buckets, document.slots.max(1));
     let slot = |slot: u32| {
         let of_slot = (0..buckets).filter(|bucket| bucket * slots / buckets == slot);

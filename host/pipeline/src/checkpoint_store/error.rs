@@ -19,6 +19,20 @@ pub enum StoreError {
         /// The process that holds the lock, where it wrote its number.
         pid: Option<u32>,
     },
+    /// Another run has taken the store over.
+    #[error(
+        "another run has taken over the checkpoint store {} (it is run {newest} of it, this one is run {epoch}); \
+         this run commits nothing more",
+        .path.display()
+    )]
+    Fenced {
+        /// The store.
+        path: PathBuf,
+        /// This run's number.
+        epoch: u64,
+        /// The number of the run that has it now.
+        newest: u64,
+    },
     /// The store holds the progress of another pipeline.
     #[error("the checkpoint store {} belongs to another pipeline: {difference}", .path.display())]
     OtherPipeline {
@@ -109,6 +123,9 @@ impl StoreError {
         match self {
             Self::Locked { .. } => {
                 "wait until that run has ended, or give this one its own `checkpoint-path`".into()
+            }
+            Self::Fenced { .. } => {
+                "nothing is lost: the other run goes on from the last checkpoint; never remove the `.lock` file beside a store in use, and give every pipeline a store of its own".into()
             }
             Self::OtherPipeline { .. } => {
                 "give this pipeline its own name or `checkpoint-path`; `--fresh` forgets the stored progress and reads the source from its start".into()

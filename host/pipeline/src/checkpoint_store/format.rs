@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::{StoreError, dead_letters, integrity, rows};
+use super::{StoreError, dead_letters, integrity, rows, writer_notes};
 
 /// Version of the file's layout. Older files are converted when a run opens them, newer ones are
 /// refused.
@@ -113,6 +113,7 @@ pub(super) fn bring_up_to_date(connection: &mut Connection, kind: Kind) -> rusql
     }
     if from < 2 {
         transaction.execute_batch(dead_letters::LAYOUT)?;
+        transaction.execute_batch(writer_notes::LAYOUT)?;
         integrity::add_digests(&transaction)?;
     }
     transaction.execute_batch(&format!(

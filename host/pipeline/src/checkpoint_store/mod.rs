@@ -9,6 +9,7 @@
 
 mod dead_letters;
 mod error;
+mod fence;
 mod format;
 mod identity;
 mod integrity;
@@ -16,6 +17,7 @@ mod lock;
 mod reader;
 mod repair;
 mod rows;
+mod writer_notes;
 
 pub use dead_letters::{
     DeadLetterCount, DeadLetterId, DeadLetterReader, StoredDeadLetter, StoredDeadLetters,
@@ -30,10 +32,11 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use longshore_runtime::contract::{Committable, State};
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::dead_letters::DeadLetterBatch;
 use crate::source::Position;
+use fence::Fence;
 use format::Kind;
 use lock::StoreLock;
 
@@ -46,6 +49,8 @@ pub struct CheckpointStore {
     connection: Connection,
     path: PathBuf,
     lock: StoreLock,
+    /// None = open to look, not to run.
+    fence: Option<Fence>,
 }
 
 /// What one checkpoint holds, on its way into the store.
@@ -133,8 +138,9 @@ impl CheckpointStore {
     /// belongs to another pipeline, [`StoreError::Format`] when a newer version wrote it,
     /// [`StoreError::Foreign`], [`StoreError::Corrupt`] and [`StoreError::Older`]; nothing is changed then.
     pub fn open(path: &Path, identity: &Identity) -> Result<Self, StoreError> {
-        let store = Self::connect(path)?;
+        let mut store = Self::connect(path)?;
         store.check_identity(identity)?;
+        store.take_over()?;
         Ok(store)
     }
 
@@ -145,8 +151,10 @@ impl CheckpointStore {
     /// As [`Self::open`], without the identity check.
     pub fn start_anew(path: &Path, identity: &Identity) -> Result<Self, StoreError> {
         let mut store = Self::connect(path)?;
+        store.take_over()?;
         let transaction = store.transaction("forget the old checkpoints")?;
         rows::clear(&transaction)
+            .and_then(|()| writer_notes::clear(&transaction))
             .and_then(|()| dead_letters::discard(&transaction).map(drop))
             .and_then(|()| rows::set_meta(&transaction, "identity", &identity.digest()))
             .and_then(|()| rows::set_meta(&transaction, "pipeline", &identity.pipeline))
@@ -163,6 +171,15 @@ impl CheckpointStore {
     /// As [`Self::open`], without the identity check.
     pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
         Self::connect(path)
+    }
+
+    /// Fails when another run has taken the store over: this one may not commit any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`], or when the file can not be read.
+    pub fn check_owner(&self) -> Result<(), StoreError> {
+        let fence = self.fence.as_ref();
+        fence.map_or(Ok(()), |fence| fence.check(&self.connection, &self.path))
     }
 
     /// The file.
@@ -258,6 +275,7 @@ impl CheckpointStore {
         let transaction = self.transaction("store a checkpoint")?;
         rows::insert(&transaction, checkpoint, now_ms())
             .and_then(|()| {
+                writer_notes::clear(&transaction)?;
                 dead_letters::insert(&transaction, checkpoint.id, checkpoint.dead_letters)?;
                 rows::prune(&transaction, checkpoint.id.saturating_sub(HISTORY))?;
                 transaction.commit()
@@ -277,8 +295,29 @@ impl CheckpointStore {
             .map_err(|e| StoreError::sqlite(&self.path, "read the tables' schemas", e))
     }
 
+    /// Notes what a writer wants the next run to know if this one dies before its next checkpoint.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn note_state(&mut self, subtask: u32, state: &State) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        let transaction = self.transaction("note a writer's state")?;
+        writer_notes::put(&transaction, subtask, state)
+            .and_then(|()| transaction.commit())
+            .map_err(|e| StoreError::sqlite(&path, "note a writer's state", e))
+    }
+
+    /// What writers have noted since the newest checkpoint, by subtask; newer than the states in it.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn noted_states(&self) -> Result<Vec<(u32, State)>, StoreError> {
+        writer_notes::all(&self.connection)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the writers' states", e))
+    }
+
     /// Adds what one table has prepared since the newest checkpoint to it, with the state of all
-    /// `targets`; in one transaction. Returns what is to be committed; `None`, and nothing is
+    /// `targets` and, where it changed, of the writers; in one transaction. Returns what is to be committed; `None`, and nothing is
     /// stored, when there are committables and no checkpoint.
     ///
     /// The source goes on from that checkpoint, so the state must tell what rows not to write again.
@@ -289,12 +328,16 @@ impl CheckpointStore {
         &mut self,
         committables: Vec<Committable>,
         targets: &str,
+        states: &[State],
     ) -> Result<Option<Vec<Pending>>, StoreError> {
         let path = self.path.clone();
         let transaction = self.transaction("store a table's rows")?;
         rows::append(&transaction, committables)
             .and_then(|pending| {
                 rows::set_meta(&transaction, rows::TARGETS, targets)?;
+                for (subtask, state) in (0..).zip(states) {
+                    writer_notes::put(&transaction, subtask, state)?;
+                }
                 if pending.is_some() {
                     transaction.commit()?;
                 }
@@ -321,8 +364,12 @@ impl CheckpointStore {
     /// # Errors
     /// When the file can not be written.
     pub fn mark_finished(&mut self) -> Result<(), StoreError> {
-        rows::mark_finished(&self.connection)
-            .map_err(|e| StoreError::sqlite(&self.path, "mark the run as finished", e))
+        let path = self.path.clone();
+        let transaction = self.transaction("mark the run as finished")?;
+        rows::mark_finished(&transaction)
+            .and_then(|()| writer_notes::clear(&transaction))
+            .and_then(|()| transaction.commit())
+            .map_err(|e| StoreError::sqlite(&path, "mark the run as finished", e))
     }
 
     /// The last checkpoints, newest first.
@@ -367,6 +414,7 @@ impl CheckpointStore {
             connection,
             path: path.to_owned(),
             lock,
+            fence: None,
         })
     }
 
@@ -440,6 +488,7 @@ impl CheckpointStore {
         rows::append(&transaction, committables)
             .and_then(|pending| {
                 rows::replace_states(&transaction, states)?;
+                writer_notes::clear(&transaction)?;
                 dead_letters::remove(&transaction, groups)?;
                 dead_letters::insert(&transaction, checkpoint, again)?;
                 if pending.is_some() {
@@ -448,6 +497,11 @@ impl CheckpointStore {
                 Ok(pending)
             })
             .map_err(|e| StoreError::sqlite(&path, "store a replay", e))
+    }
+
+    fn take_over(&mut self) -> Result<(), StoreError> {
+        self.fence = Some(Fence::raise(&mut self.connection, &self.path)?);
+        Ok(())
     }
 
     /// Forgets all dead letters; returns how many there were.
@@ -495,10 +549,16 @@ impl CheckpointStore {
         }
     }
 
+    /// A transaction of the store's owner.
     fn transaction(&mut self, action: &'static str) -> Result<Transaction<'_>, StoreError> {
-        self.connection
-            .transaction()
-            .map_err(|e| StoreError::sqlite(&self.path, action, e))
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|e| StoreError::sqlite(&self.path, action, e))?;
+        if let Some(fence) = &self.fence {
+            fence.check(&transaction, &self.path)?;
+        }
+        Ok(transaction)
     }
 }
 

@@ -11,10 +11,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Result, params_from_iter};
 
 use super::format::{self, Kind};
 use super::lock::StoreLock;
-use super::{CheckpointStore, StoreError, dead_letters, integrity, now_ms, rows};
+use super::{CheckpointStore, StoreError, dead_letters, integrity, now_ms, rows, writer_notes};
 
 /// The tables beside those that a run goes on from, and their keys.
-const BESIDE: [(&str, &str); 3] = [
+const BESIDE: [(&str, &str); 4] = [
+    ("writer_note", "subtask"),
     ("table_rows", "checkpoint, \"table\""),
     ("dead_letter_rows", "id"),
     ("dead_letter", "batch, row"),
@@ -123,9 +124,11 @@ pub fn reset(path: &Path) -> Result<Reset, StoreError> {
     }
     match CheckpointStore::open_existing(path) {
         Ok(mut store) => {
+            store.take_over()?;
             let transaction = store.transaction("forget the checkpoints")?;
             rows::clear(&transaction)
                 .and_then(|()| dead_letters::discard(&transaction).map(drop))
+                .and_then(|()| writer_notes::clear(&transaction))
                 .and_then(|()| rows::forget_owner(&transaction))
                 .and_then(|()| transaction.commit())
                 .map_err(|e| StoreError::sqlite(path, "forget the checkpoints", e))?;
@@ -227,7 +230,7 @@ fn copy_tables(damaged: &Connection, new: &Path, kind: Kind) -> Result<Copied> {
     let mut saved = Vec::new();
     let mut incomplete = Vec::new();
     for (table, key) in BESIDE {
-        if table != "table_rows" && !dead_letters::are_kept(damaged)? {
+        if !exists(damaged, table)? {
             continue;
         }
         let (rows, fault) = copy_rows(damaged, &transaction, table, key)?;
@@ -241,6 +244,12 @@ fn copy_tables(damaged: &Connection, new: &Path, kind: Kind) -> Result<Copied> {
     }
     transaction.commit()?;
     Ok((saved, incomplete))
+}
+
+/// Whether a store has a table: earlier versions have fewer.
+fn exists(connection: &Connection, table: &str) -> Result<bool> {
+    let query = "select count(*) > 0 from sqlite_master where type = 'table' and name = ?1";
+    connection.query_row(query, [table], |row| row.get(0))
 }
 
 /// Copies what can be read of a table, from both ends; how many rows, and what stopped it.

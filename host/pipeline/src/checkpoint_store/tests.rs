@@ -67,12 +67,14 @@ fn what_one_table_prepares_is_added_to_the_newest_checkpoint() {
     let mut store = CheckpointStore::open(&path, &identity("p")).unwrap();
     assert_eq!(store.targets().unwrap(), None);
     assert_eq!(
-        store.store_table(vec![committable(1)], "early").unwrap(),
+        store
+            .store_table(vec![committable(1)], "early", &[])
+            .unwrap(),
         None
     );
     assert_eq!(store.targets().unwrap(), None, "nothing of it is stored");
     assert_eq!(
-        store.store_table(Vec::new(), "empty").unwrap(),
+        store.store_table(Vec::new(), "empty", &[]).unwrap(),
         Some(Vec::new())
     );
     assert_eq!(store.targets().unwrap().as_deref(), Some("empty"));
@@ -80,7 +82,7 @@ fn what_one_table_prepares_is_added_to_the_newest_checkpoint() {
     let id = put(&mut store, &[committable(1)]);
     store.mark_committed(id, &[0]).unwrap();
     let items = vec![committable(2), committable(3)];
-    let pending = store.store_table(items, "ahead").unwrap().unwrap();
+    let pending = store.store_table(items, "ahead", &[]).unwrap().unwrap();
     let places: Vec<(u64, u32)> = pending.iter().map(|p| (p.checkpoint, p.sequence)).collect();
     assert_eq!(places, [(id, 1), (id, 2)]);
     drop(store);
@@ -255,4 +257,112 @@ fn a_store_is_anyones_until_its_first_checkpoint() {
     let error = CheckpointStore::open(&path, &identity("misspelt")).unwrap_err();
     assert!(matches!(error, StoreError::OtherPipeline { .. }), "{error}");
     assert!(CheckpointStore::open(&path, &identity("p")).is_ok());
+}
+
+/// Another run on the same file, which no lock kept away.
+fn take_over(path: &Path) -> CheckpointStore {
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    std::fs::remove_file(&lock).unwrap();
+    CheckpointStore::open(path, &identity("p")).unwrap()
+}
+
+#[test]
+fn a_run_whose_store_was_taken_over_writes_nothing_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    let mut asleep = CheckpointStore::open(&path, &identity("p")).unwrap();
+    let id = put(&mut asleep, &[committable(1)]);
+    asleep.check_owner().unwrap();
+
+    let mut owner = take_over(&path);
+    let pending = owner.pending().unwrap();
+    owner.mark_committed(id, &[0]).unwrap();
+    let next = put(&mut owner, &[committable(2)]);
+    let before = owner.history(9).unwrap();
+
+    let fenced = |result: Result<(), StoreError>| {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StoreError::Fenced {
+                    epoch: 1,
+                    newest: 2,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("another run has taken over"));
+    };
+    fenced(asleep.check_owner());
+    fenced(asleep.mark_committed(id, &[0]));
+    fenced(asleep.mark_finished());
+    fenced(asleep.note_state(
+        0,
+        &State {
+            format: 1,
+            payload: vec![1],
+        },
+    ));
+    fenced(
+        asleep
+            .store_table(vec![committable(3)], "{}", &[])
+            .map(drop),
+    );
+    fenced(asleep.store(&NewCheckpoint {
+        id: next + 1,
+        position: &position("9"),
+        finished: false,
+        committables: &[],
+        states: &[],
+        targets: "{}",
+        tables: &[],
+        dead_letters: &[],
+    }));
+    assert_eq!(owner.history(9).unwrap(), before);
+    assert_eq!(pending.len(), 1);
+    owner.check_owner().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_was_replaced_by_another_file_is_not_gone_on_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    let mut asleep = CheckpointStore::open(&path, &identity("p")).unwrap();
+    put(&mut asleep, &[]);
+    std::fs::rename(&path, directory.path().join("moved.db")).unwrap();
+    let error = asleep.check_owner().unwrap_err();
+    assert!(matches!(error, StoreError::Fenced { .. }), "{error:?}");
+}
+
+#[test]
+fn what_writers_note_is_newer_than_the_checkpoint_and_gone_with_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p.db");
+    let state = |payload: u8| State {
+        format: 1,
+        payload: vec![payload],
+    };
+    let mut store = CheckpointStore::open(&path, &identity("p")).unwrap();
+    // Also before the first checkpoint.
+    store.note_state(0, &state(1)).unwrap();
+    store.note_state(0, &state(2)).unwrap();
+    store.note_state(1, &state(3)).unwrap();
+    drop(store);
+    let mut store = CheckpointStore::open(&path, &identity("p")).unwrap();
+    let noted = store.noted_states().unwrap();
+    assert_eq!(noted, [(0, state(2)), (1, state(3))]);
+    put(&mut store, &[]);
+    assert_eq!(store.noted_states().unwrap(), []);
+    // What one table prepares changes what is left behind.
+    store.note_state(0, &state(4)).unwrap();
+    store
+        .store_table(vec![committable(1)], "{}", &[state(5)])
+        .unwrap();
+    assert_eq!(store.noted_states().unwrap(), [(0, state(5))]);
+    store.mark_finished().unwrap();
+    assert_eq!(store.noted_states().unwrap(), []);
 }

@@ -1,6 +1,7 @@
 //! One attempt: from the last checkpoint to the end of the source, or to the first failure that
 //! only a fresh start can cure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,7 @@ use super::dead_letter_box::DeadLetterBox;
 use super::driver::SinkDriver;
 use super::error::RunError;
 use super::instance::{Command, Instance, Prepared, Rows, SinkCounts};
+use super::notes::{Notes, WatchedState};
 use super::patience::Patience;
 use super::source_thread::{self, FromSource};
 use super::targets::Targets;
@@ -46,6 +48,7 @@ pub(super) struct Attempt<'a> {
     pub(super) targets: Targets,
     pub(super) instances: Vec<mpsc::Sender<Command>>,
     tasks: JoinSet<Result<(), RunError>>,
+    pub(super) notes: Arc<Notes>,
     committer: Option<Box<dyn SinkDriver>>,
     contacted: Arc<AtomicBool>,
     /// Where the source goes on after the rows handed out so far.
@@ -68,6 +71,7 @@ impl<'a> Attempt<'a> {
             report,
             instances: Vec::new(),
             tasks: JoinSet::new(),
+            notes: Arc::default(),
             committer: None,
             cut: None,
             at_cut: true,
@@ -90,6 +94,8 @@ impl<'a> Attempt<'a> {
     }
 
     async fn run(&mut self) -> Result<Outcome, RunError> {
+        // Whoever took the store over ended the sessions of this run, not the other way round.
+        self.coordinator.store.check_owner()?;
         let pending = self.coordinator.store.pending()?;
         if !pending.is_empty() {
             tracing::info!(items = pending.len(), "committing what the last run left");
@@ -115,6 +121,7 @@ impl<'a> Attempt<'a> {
         let mut timer = tokio::time::interval_at(Instant::now() + interval, interval);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let requests = Arc::clone(&self.coordinator.requests);
+        let notes = Arc::clone(&self.notes);
         let mut stop = self.coordinator.stop.clone();
         loop {
             let idle = self.at_cut;
@@ -130,6 +137,7 @@ impl<'a> Attempt<'a> {
                     self.checkpoint(false).await?;
                     timer.reset();
                 }
+                () = notes.changed() => self.store_notes()?,
                 event = events.recv() => match event {
                     Some(FromSource::Event(event)) => self.take(*event).await?,
                     Some(FromSource::Failed(error)) => return Err(error.into()),
@@ -169,10 +177,13 @@ impl<'a> Attempt<'a> {
                 states.len()
             );
         }
+        let same_number = states.len() == parallelism as usize;
+        // What a run that died noted after its last checkpoint is newer.
+        let noted = self.coordinator.store.noted_states()?;
+        let noted: BTreeMap<u32, State> = noted.into_iter().collect();
         for subtask in 0..parallelism {
-            let restore = states
-                .get(subtask as usize)
-                .filter(|_| states.len() == parallelism as usize);
+            let stored = states.get(subtask as usize).filter(|_| same_number);
+            let restore = noted.get(&subtask).or(stored);
             let name = format!("writer {subtask}");
             let letter_box = DeadLetterBox::new(Arc::clone(&self.coordinator.requests));
             let mut driver = self
@@ -186,7 +197,10 @@ impl<'a> Attempt<'a> {
                 .await
                 .map_err(|error| RunError::call("open the sink", error))?;
             let (sender, receiver) = mpsc::channel(QUEUE);
-            let instance = Instance::new(name, driver, letter_box, self.patience());
+            let checkpoint = latest.map_or(0, |checkpoint| checkpoint.id);
+            let notes = Arc::clone(&self.notes);
+            let state = WatchedState::new(subtask, checkpoint, restore.cloned(), notes);
+            let instance = Instance::new(name, driver, letter_box, self.patience(), state);
             self.tasks
                 .spawn(instance.run(receiver).instrument(tracing::Span::current()));
             self.instances.push(sender);
@@ -201,6 +215,13 @@ impl<'a> Attempt<'a> {
             self.coordinator.stop.clone(),
             Arc::clone(&self.coordinator.live),
         )
+    }
+
+    fn store_notes(&mut self) -> Result<(), RunError> {
+        for (subtask, state) in self.notes.take() {
+            self.coordinator.store.note_state(subtask, &state)?;
+        }
+        Ok(())
     }
 
     async fn take(&mut self, event: SourceEvent) -> Result<(), RunError> {
@@ -343,6 +364,8 @@ impl<'a> Attempt<'a> {
                 target.rows.clone()
             })
             .collect();
+        // What was noted before names sessions that are prepared now.
+        self.notes.take();
         self.coordinator.store.store(&NewCheckpoint {
             id,
             position: &position,

@@ -44,6 +44,8 @@ async fn commit_checkpoint(
     while !open.is_empty() {
         let items: Vec<Committable> = open.iter().map(|item| item.committable.clone()).collect();
         let outcomes = loop {
+            // A run that slept may find that another went on meanwhile.
+            store.check_owner()?;
             match committer.commit(&items).await {
                 Ok(outcomes) => break outcomes,
                 Err(error) => patience.consider("commit", error).await?,

@@ -156,7 +156,9 @@ impl Attempt<'_> {
             }
         }
         let state = self.targets.state_ahead(index);
-        self.coordinator.store.store_table(Vec::new(), &state)?;
+        self.coordinator
+            .store
+            .store_table(Vec::new(), &state, &[])?;
         self.rows_seen = true;
         self.unstored = true;
         Ok(())
@@ -177,6 +179,7 @@ impl Attempt<'_> {
         }
         let id = self.coordinator.store.next_id()?;
         let mut committables = Vec::new();
+        let mut states = Vec::new();
         if self.targets.tables.get(index).is_some_and(|t| t.unprepared) {
             let mut answers = Vec::with_capacity(self.instances.len());
             for instance in 0..self.instances.len() {
@@ -191,13 +194,21 @@ impl Attempt<'_> {
             }
             for answer in answers {
                 match answer.await {
-                    Ok(new) => committables.extend(new),
+                    Ok((new, state)) => {
+                        committables.extend(new);
+                        states.push(state);
+                    }
                     Err(_) => return Err(self.first_failure().await),
                 }
             }
         }
         let state = self.targets.state_ahead(index);
-        let stored = self.coordinator.store.store_table(committables, &state)?;
+        if !states.is_empty() {
+            // What was noted before names sessions that are prepared now.
+            self.notes.take();
+        }
+        let store = &mut self.coordinator.store;
+        let stored = store.store_table(committables, &state, &states)?;
         // Before the first checkpoint a table can only change at a cut, where that is taken.
         let pending = stored.ok_or(RunError::SourceDied)?;
         self.commit(pending).await?;
@@ -214,6 +225,7 @@ impl Attempt<'_> {
         change: &TableChange,
         next: &TableShape,
     ) -> Result<Result<(), RunError>, RunError> {
+        self.coordinator.store.check_owner()?;
         let Some(target) = self.targets.tables.get(index) else {
             return Ok(Ok(()));
         };

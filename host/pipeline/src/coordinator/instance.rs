@@ -19,6 +19,7 @@ use super::dead_letter_box::DeadLetterBox;
 use super::driver::SinkDriver;
 use super::encode::TableEncoder;
 use super::error::{RefusedRow, RunError};
+use super::notes::WatchedState;
 use super::patience::Patience;
 use crate::dead_letters::{DeadLetter, DeadLetterBatch};
 use crate::source::Origin;
@@ -49,7 +50,7 @@ pub(super) enum Command {
     PrepareTable {
         target: usize,
         checkpoint: u64,
-        done: oneshot::Sender<Vec<Committable>>,
+        done: oneshot::Sender<(Vec<Committable>, State)>,
     },
     /// Change a table at the service. An answer that the sink can not do it goes to `done`.
     ChangeSchema {
@@ -114,6 +115,7 @@ pub(super) struct Instance {
     dead_letters: Vec<DeadLetterBatch>,
     /// When the sink's own values were read last.
     observed: Option<Instant>,
+    state: WatchedState,
 }
 
 struct Table {
@@ -142,8 +144,10 @@ impl Instance {
         driver: Box<dyn SinkDriver>,
         letter_box: Arc<DeadLetterBox>,
         patience: Patience,
+        state: WatchedState,
     ) -> Self {
         Self {
+            state,
             name,
             driver,
             patience,
@@ -243,10 +247,18 @@ impl Instance {
                     None => std::future::pending().await,
                 }
             };
+            let due = self.state.due_in(Instant::now());
+            let look = async {
+                match due {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 command = commands.recv() => return Ok(command),
                 () = timer => self.busy = true,
+                () = look => self.look_at_state().await?,
             }
         }
     }
@@ -283,14 +295,22 @@ impl Instance {
         &mut self,
         target: usize,
         checkpoint: u64,
-    ) -> Result<Vec<Committable>, RunError> {
-        let Some(table) = self.tables.get(&target) else {
-            return Ok(Vec::new());
+    ) -> Result<(Vec<Committable>, State), RunError> {
+        let committables = match self.tables.get(&target) {
+            None => Vec::new(),
+            Some(table) => {
+                let (id, action) = (table.id, format!("prepare rows of {}", table.name));
+                persist!(self, &action, self.driver.prepare_table(id, checkpoint))
+            }
         };
-        let (id, action) = (table.id, format!("prepare rows of {}", table.name));
-        let committables = persist!(self, &action, self.driver.prepare_table(id, checkpoint));
         self.patience.succeeded(!committables.is_empty());
-        Ok(committables)
+        let state = persist!(
+            self,
+            "take the writer's state",
+            self.driver.snapshot(self.state.checkpoint)
+        );
+        self.state.prepared(&state);
+        Ok((committables, state))
     }
 
     /// The inner error is the sink's refusal, after which it can go on.
@@ -367,6 +387,7 @@ impl Instance {
             self.note(progress);
             self.busy = true;
             self.observe().await?;
+            self.state.touched(Instant::now());
         }
         Ok(())
     }
@@ -426,7 +447,23 @@ impl Instance {
         self.patience.succeeded(false);
         self.note(progress);
         self.observe().await?;
+        let now = Instant::now();
+        self.state.touched(now);
+        if self.state.due_in(now) == Some(Duration::ZERO) {
+            self.look_at_state().await?;
+        }
         Ok(started.elapsed() >= Duration::from_millis(budget_ms.into()))
+    }
+
+    /// Notes the writer's state where it changed, for the run that comes after this one if it dies.
+    async fn look_at_state(&mut self) -> Result<(), RunError> {
+        let state = persist!(
+            self,
+            "take the writer's state",
+            self.driver.snapshot(self.state.checkpoint)
+        );
+        self.state.seen(state);
+        Ok(())
     }
 
     /// Reads the sink's own values now and then, where somebody looks at them.
@@ -468,6 +505,8 @@ impl Instance {
             "take the writer's state",
             self.driver.snapshot(checkpoint)
         );
+        self.state.checkpoint = checkpoint;
+        self.state.prepared(&state);
         let metrics = persist!(self, "read the writer's metrics", self.driver.metrics());
         let counts = self.newly_counted(&metrics);
         self.patience.live().metrics.flushed(started.elapsed());

@@ -9,6 +9,13 @@
 //! writer states are stored in one transaction, then the committables are committed, each until it
 //! is visible. A run that died in between finishes the commits of its last stored checkpoint before
 //! it reads anything.
+//!
+//! Two runs never commit for one store: the second is kept away by its lock, and where the lock does
+//! not hold, the run that was taken over is fenced by the store's epoch: it can store nothing more,
+//! and looks before each commit and schema change. Between that look and the commit lies a moment in
+//! which it can be taken over; what it commits then was stored, so the other run commits the same.
+//! What can not be fenced: copies of a store that are run side by side, which know nothing of each
+//! other, and rows of the stream tunnel, which are visible as soon as they are sent.
 
 mod attempt;
 mod commit;
@@ -18,6 +25,7 @@ mod encode;
 mod error;
 mod evolve;
 mod instance;
+mod notes;
 mod patience;
 mod replay;
 mod source_thread;

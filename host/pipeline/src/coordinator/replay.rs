@@ -106,6 +106,7 @@ impl Attempt<'_> {
         stop: &Stop,
         replayed: &mut Replayed,
     ) -> Result<(), RunError> {
+        self.coordinator.store.check_owner()?;
         let pending = self.coordinator.store.pending()?;
         replayed.recommitted = self.commit(pending).await?;
         if let Some(state) = self.coordinator.store.targets()? {
@@ -248,6 +249,8 @@ impl Attempt<'_> {
             states,
             dead_letters,
         } = self.prepare(id).await?;
+        // What was noted before names sessions that are prepared now.
+        self.notes.take();
         let pending = self.coordinator.store.store_replayed(
             &step.groups,
             newest,

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::checkpoint_store::{DeadLetterReader, Identity};
+use crate::checkpoint_store::{DeadLetterReader, Identity, StoreError};
 use crate::dead_letters::{ExportForm, export};
 use crate::definition::RouteMode;
 use crate::route::Router;
-use fake::{Fault, Service, Sink, batches, keyed_batches};
+use fake::{Fault, Moment, Service, Sink, batches, keyed_batches};
 
 /// Everything a run needs, over one directory and one service.
 struct Bench {
@@ -41,12 +41,16 @@ impl Bench {
     }
 
     fn store(&self) -> CheckpointStore {
-        let identity = Identity {
-            pipeline: "p".into(),
-            source: "s".into(),
-            sink: "k".into(),
-        };
-        CheckpointStore::open(&self.directory.path().join("p.db"), &identity).unwrap()
+        open_store(&self.directory.path().join("p.db"))
+    }
+
+    /// Lets another run take the store over when this one comes to that point, though it is locked.
+    fn take_over_at(&self, moment: Moment) {
+        let path = self.directory.path().join("p.db");
+        self.service.once_at(moment, move || {
+            std::fs::remove_file(path.with_extension("db.lock")).unwrap();
+            drop(open_store(&path));
+        });
     }
 
     fn coordinator(&self, stop: Stop) -> Coordinator {
@@ -77,6 +81,15 @@ impl Bench {
         let (_handle, stop) = stop_channel();
         self.coordinator(stop).run().await
     }
+}
+
+fn open_store(path: &std::path::Path) -> CheckpointStore {
+    let identity = Identity {
+        pipeline: "p".into(),
+        source: "s".into(),
+        sink: "k".into(),
+    };
+    CheckpointStore::open(path, &identity).unwrap()
 }
 
 #[tokio::test]
@@ -208,6 +221,28 @@ async fn a_writer_that_is_always_fenced_ends_the_run() {
     let (report, result) = bench.run().await;
     assert!(result.unwrap_err().to_string().contains("stolen"));
     assert_eq!(report.restarts, 3);
+}
+
+/// A run that slept while another took its store over commits nothing when it wakes up: neither what
+/// it had not stored yet, nor what it had.
+#[tokio::test]
+async fn a_run_that_was_taken_over_commits_nothing() {
+    for (moment, stored) in [(Moment::Prepare, 0), (Moment::OpenCommitter, 1)] {
+        let bench = Bench::new(batches(3, 10));
+        bench.take_over_at(moment);
+        let (report, result) = bench.run().await;
+        assert!(
+            matches!(result, Err(RunError::Store(StoreError::Fenced { .. }))),
+            "{moment:?}: {result:?}"
+        );
+        assert_eq!((report.checkpoints, report.restarts), (0, 0));
+        assert_eq!(bench.service.visible(), Vec::<i64>::new(), "{moment:?}");
+
+        let (report, result) = bench.run().await;
+        result.unwrap();
+        assert_eq!(report.recommitted, stored, "{moment:?}");
+        assert_eq!(bench.service.visible(), (0..30).collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test]

@@ -360,6 +360,15 @@ pub struct PipelineOptions {
     pub stop_timeout: Duration,
     /// `dead-letters.max-rows`, `dead-letters.max-ratio` and `dead-letters.path`.
     pub dead_letters: DeadLetterPolicy,
+    /// `memory-budget`: memory that a run takes at most, in bytes. Default 512 MiB, or what buffers
+    /// that the definition gives need.
+    pub memory_budget: Option<Spanned<u64>>,
+    /// `give-up-after`: how long to try to reach a service that has answered before. Default 10
+    /// minutes.
+    pub give_up_after: Option<Duration>,
+    /// `restarts`: how often to start over from the last checkpoint without getting to the next.
+    /// Default 3.
+    pub restarts: Option<u32>,
     /// `metrics`: address at which a run shows what it measures. Default nowhere.
     pub metrics: Option<std::net::SocketAddr>,
     /// `route-mode`. Default all-match.
@@ -401,6 +410,9 @@ impl Default for PipelineOptions {
             checkpoint_path: None,
             stop_timeout: Duration::from_secs(25),
             dead_letters: DeadLetterPolicy::default(),
+            memory_budget: None,
+            give_up_after: None,
+            restarts: None,
             metrics: None,
             route_mode: RouteMode::AllMatch,
             decimal_precision: DecimalPrecision::UpTo19,

@@ -14,7 +14,7 @@ use super::{
         SchemaChangeBehavior, SinkDefinition, SinkOption, SourceDefinition, SourceKind, Spanned,
     },
     transform_block,
-    units::parse_duration,
+    units::{parse_duration, parse_size},
     yaml::{self, Key, Node, NodeKind},
 };
 use crate::{evolution::TAGS_AND_FAMILIES, route::RouteRule, source::TableId};
@@ -369,9 +369,12 @@ fn read_routes(reader: &mut Reader<'_>, node: Node) -> Vec<RouteRule> {
 }
 
 fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOptions {
-    const ALLOWED: [&str; 22] = [
+    const ALLOWED: [&str; 25] = [
         "name",
         "parallelism",
+        "memory-budget",
+        "give-up-after",
+        "restarts",
         "local-time-zone",
         "schema.change.behavior",
         "checkpoint-interval",
@@ -473,6 +476,19 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
                 options.dead_letters.files = reader
                     .scalar(&node, &name)
                     .map(|scalar| base.join(PathBuf::from(scalar.value)));
+            }
+            "memory-budget" => {
+                options.memory_budget = reader
+                    .value(&node, &name, parse_size)
+                    .map(|value| Spanned { value, at: node.at });
+            }
+            "give-up-after" => {
+                options.give_up_after = reader.value(&node, &name, parse_duration);
+            }
+            "restarts" => {
+                options.restarts = reader.value(&node, &name, |text| {
+                    text.parse().map_err(|_| format!("`{text}` is not a whole number"))
+                });
             }
             "metrics" => {
                 options.metrics = reader.value(&node, &name, |text| {

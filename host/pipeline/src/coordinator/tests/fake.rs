@@ -51,6 +51,13 @@ pub(super) enum Fault {
     KeepOddRowsAside,
 }
 
+/// A point that a sink comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    Prepare,
+    OpenCommitter,
+}
+
 #[derive(Default)]
 pub(super) struct Service {
     state: Mutex<Inner>,
@@ -60,6 +67,7 @@ pub(super) struct Service {
 struct Inner {
     once: Option<Fault>,
     always: Option<Fault>,
+    action: Option<(Moment, Box<dyn FnOnce() + Send>)>,
     /// Rows by committable, not visible.
     prepared: HashMap<String, Vec<i64>>,
     visible: Vec<i64>,
@@ -79,6 +87,18 @@ impl Service {
 
     pub(super) fn always(&self, fault: Fault) {
         self.lock().always = Some(fault);
+    }
+
+    /// Does something when a sink comes to this point first.
+    pub(super) fn once_at(&self, moment: Moment, action: impl FnOnce() + Send + 'static) {
+        self.lock().action = Some((moment, Box::new(action)));
+    }
+
+    fn at(&self, moment: Moment) {
+        let due = self.lock().action.take_if(|(at, _)| *at == moment);
+        if let Some((_, action)) = due {
+            action();
+        }
     }
 
     pub(super) fn stop_after_rows(&self, rows: usize, handle: StopHandle) {
@@ -345,6 +365,7 @@ impl SinkDriver for Driver {
     }
 
     async fn prepare(&mut self, checkpoint: u64) -> Result<Vec<Committable>, CallError> {
+        self.service.at(Moment::Prepare);
         if self.service.due(Fault::Prepare) {
             return Err(error(ErrorClass::Permanent, "prepare"));
         }
@@ -391,6 +412,7 @@ impl SinkDriver for Driver {
     }
 
     async fn open_committer(&mut self, _options: &[(String, String)]) -> Result<(), CallError> {
+        self.service.at(Moment::OpenCommitter);
         Ok(())
     }
 
