@@ -5,8 +5,8 @@ use std::fs::File;
 use anyhow::{Context, Result};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_ipc::reader::FileReader;
-use longshore_tests::Scene;
+use arrow_ipc::reader::{FileReader, StreamReader};
+use longshore_tests::{Client, Pyodps, Scene};
 use serde_json::Value;
 
 fn write_pipeline(scene: &Scene, file: &str, source: &str, sink: &str) -> Result<()> {
@@ -178,6 +178,64 @@ fn bad_rows_are_kept_aside_repaired_and_written() -> Result<()> {
         .longshore(&["dead-letters", "list", "p.yaml"])?
         .success()?;
     assert_eq!(none.stdout, "no dead letters\n");
+    Ok(())
+}
+
+#[test]
+fn dead_letters_of_a_table_are_shown_and_written_again_when_the_column_is_widened() -> Result<()> {
+    let scene = Scene::new()?;
+    scene.write("rows.json", ROWS)?;
+    // The one table has a policy of its own, and an end to patience.
+    let source = SOURCE.replace("  primary-key: id\n", "");
+    let sink = "  on-bad-value.columns: people.*=dead-letter\npipeline:\n  name: p\n  \
+                dead-letters.max-rows: {people: 2}\n  dead-letters.path: aside";
+    write_pipeline(&scene, "p.yaml", &source, sink)?;
+    let run = scene.longshore(&["run", "p.yaml"])?;
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(run.stderr.contains("dead-letters.max-rows"), "{run:?}");
+    assert!(scene.path().join("aside").read_dir()?.count() > 0);
+
+    let arguments = ["dead-letters", "list", "p.yaml", "--output", "json"];
+    let list = json(&scene, &arguments)?;
+    let id = list["dead-letters"][0]["id"].as_str().context("an id")?;
+    let arguments = ["dead-letters", "show", "p.yaml", id];
+    let human = scene.longshore(&arguments)?.success()?;
+    for part in ["rows.json:2", "varchar(5)", "Bartholomew", "11 characters"] {
+        let found = human.stdout.to_lowercase();
+        assert!(found.contains(&part.to_lowercase()), "{part}: {human:?}");
+    }
+    let raw = [&arguments[..], &["--raw", "row.arrow", "--output", "json"]].concat();
+    let shown = json(&scene, &raw)?;
+    assert_eq!(shown["column"], "name");
+    assert_eq!(shown["operation"], "insert");
+    let file = File::open(scene.path().join("row.arrow"))?;
+    let row = StreamReader::try_new(file, None)?
+        .next()
+        .context("a row")??;
+    assert_eq!(row["name"].as_string::<i32>().value(0), "Bartholomew");
+
+    // Too narrow still: they stay, and nothing is written.
+    let replay = ["dead-letters", "replay", "p.yaml", "--output", "json"];
+    let again = scene.longshore(&replay)?;
+    assert_eq!(again.code, 10, "{again:?}");
+    let statement = "alter table people change column name name varchar(20)";
+    Pyodps.call(&scene.server, &["sql", statement])?;
+    let statement = "alter table people change column note note varchar(20)";
+    Pyodps.call(&scene.server, &["sql", statement])?;
+    let replayed = json(&scene, &replay)?;
+    assert_eq!(replayed["tables"][0]["written"], 3, "{replayed}");
+    let text = |text: &str| Value::from(text);
+    let everybody = [
+        ("1".to_owned(), text("Ann")),
+        ("2".to_owned(), text("Bartholomew")),
+        ("3".to_owned(), text("Cleo")),
+        ("4".to_owned(), text("Dagobert")),
+    ];
+    assert_eq!(names(&scene, "people")?, everybody);
+    // There is nothing left to write, and the pipeline goes on.
+    json(&scene, &replay)?;
+    scene.longshore(&["run", "p.yaml"])?.success()?;
+    assert_eq!(names(&scene, "people")?, everybody);
     Ok(())
 }
 

@@ -4,17 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use longshore_pipeline::checkpoint_store::DeadLetterId;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-    0  done, also when there was nothing new
+    0  done, also when there was nothing new, or a signal stopped the run and its checkpoint is complete
     1  internal error
     2  wrong usage, or something is wrong with the pipeline definition
     3  input data: missing, unreadable, broken, or refused by the sink
     4  the service can not be reached or does not answer
     5  credentials refused, or no permission
     6  the table at the service does not fit the rows
-    7  stopped by a signal, after a checkpoint; run again to go on
+    7  stopped by a signal, with no complete checkpoint within pipeline.stop-timeout; run again to go on
+       from the last one
     8  checkpoint store: in use, another pipeline's, or damaged
     9  the service refused a request for good
    10  done, but rows were kept aside as dead letters: see `longshore dead-letters`
@@ -56,7 +58,9 @@ pub(crate) enum Command {
     Validate(PipelineArgs),
     /// Show what a pipeline would do: options, tables, guarantees, where its progress is kept; contacts nothing.
     Explain(PipelineArgs),
-    /// Look at the rows that a pipeline kept aside because they could not be written.
+    /// Look at the progress of a pipeline, forget it, or repair the file that keeps it.
+    Checkpoints(CheckpointsArgs),
+    /// Look at the rows that a pipeline kept aside because they could not be written, or write them again.
     DeadLetters(DeadLettersArgs),
     /// Run a local MaxCompute, or look at its tables.
     Local(LocalArgs),
@@ -81,6 +85,7 @@ impl Command {
                 Some(LocalCommand::Faults { output, .. }) => *output,
                 None => Output::Human,
             },
+            Self::Checkpoints(args) => args.command.store().output,
             Self::DeadLetters(args) => args.command.pipeline().output,
             Self::Options(args) => return args.form == Form::Json,
             Self::Component(args) => args.output,
@@ -131,6 +136,62 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct CheckpointsArgs {
+    #[command(subcommand)]
+    pub(crate) command: CheckpointsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckpointsCommand {
+    /// List the last checkpoints, and whose they are; also while the pipeline runs.
+    List {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Checkpoints to list at most.
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: u32,
+    },
+    /// Show one checkpoint: source position, rows, what is to be committed; also while the pipeline runs.
+    Show {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Its number. Default: the newest.
+        checkpoint: Option<u64>,
+    },
+    /// Forget all progress and all dead letters: the next run reads the source from its start. A damaged file is
+    /// set aside. The pipeline must not be running.
+    Reset {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Do it; without this, say what would be forgotten.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Examine the file, and rebuild a damaged one if that loses no progress; the damaged file is kept beside it.
+    /// A position is never made up: where it is damaged itself, nothing is changed. The pipeline must not be
+    /// running.
+    Repair {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Go on from a file that is older than the last run, for example one from a backup. Rows after its
+        /// newest checkpoint are written again: append tables hold them twice then.
+        #[arg(long)]
+        accept_older: bool,
+    },
+}
+
+impl CheckpointsCommand {
+    pub(crate) fn store(&self) -> &StoreArgs {
+        match self {
+            Self::List { store, .. }
+            | Self::Show { store, .. }
+            | Self::Reset { store, .. }
+            | Self::Repair { store, .. } => store,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]
     pub(crate) command: DeadLettersCommand,
@@ -145,6 +206,35 @@ pub(crate) enum DeadLettersCommand {
         /// Dead letters to print at most.
         #[arg(long, short = 'n', default_value_t = 20)]
         limit: u32,
+    },
+    /// Show one: reason, column, table, where the row came from, its columns with their types, and its bytes.
+    Show {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Its number, as `list` prints it.
+        #[arg(value_name = "ID")]
+        id: DeadLetterId,
+        /// Write the row as the sink was given it to this file: an Arrow IPC stream. Files that exist are not
+        /// overwritten.
+        #[arg(long, value_name = "FILE")]
+        raw: Option<PathBuf>,
+    },
+    /// Write the rows again, for example after a column was widened. Rows that are visible then are dead letters
+    /// no longer, each exactly once, wherever it is interrupted; rows that do not fit are kept aside again.
+    /// The pipeline must not be running.
+    Replay {
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Only those of this table.
+        #[arg(long)]
+        table: Option<String>,
+        /// Those of tables with a primary key too. A row that is written again takes the place of one with the
+        /// same key that came later.
+        #[arg(long)]
+        include_keyed: bool,
+        /// Sink component to load instead of the built-in one for MaxCompute.
+        #[arg(long, value_name = "FILE")]
+        component: Option<PathBuf>,
     },
     /// Write the rows to Arrow files, one for each table, with place, column and reason of each.
     Export {
@@ -170,9 +260,11 @@ pub(crate) enum DeadLettersCommand {
 impl DeadLettersCommand {
     pub(crate) fn pipeline(&self) -> &StoreArgs {
         match self {
-            Self::List { store, .. } | Self::Export { store, .. } | Self::Discard { store, .. } => {
-                store
-            }
+            Self::List { store, .. }
+            | Self::Show { store, .. }
+            | Self::Replay { store, .. }
+            | Self::Export { store, .. }
+            | Self::Discard { store, .. } => store,
         }
     }
 }

@@ -6,7 +6,7 @@ use longshore_pipeline::checkpoint_store::Identity;
 use longshore_pipeline::definition::{Location, PipelineDefinition, SourceKind, Spanned};
 use longshore_pipeline::source::{SourceError, SourceErrorKind};
 
-use crate::args::PipelineArgs;
+use crate::args::{PipelineArgs, StoreArgs};
 use crate::failure::Failure;
 
 /// A definition and where it lives.
@@ -45,6 +45,17 @@ pub(crate) fn load(args: &PipelineArgs) -> Result<Loaded, Failure> {
         name,
         store,
     })
+}
+
+/// The checkpoint store of the pipeline that the arguments name.
+pub(crate) fn store_of(args: &StoreArgs) -> Result<PathBuf, Failure> {
+    let loaded = load(&PipelineArgs {
+        pipeline: args.pipeline.clone(),
+        output: args.output,
+        checkpoint_dir: args.checkpoint_dir.clone(),
+        component: None,
+    })?;
+    Ok(loaded.store)
 }
 
 impl Loaded {

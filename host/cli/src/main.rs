@@ -1,6 +1,7 @@
 //! `longshore`: runs change-data pipelines into sinks that are WebAssembly components.
 
 mod args;
+mod checkpoints;
 mod component;
 mod dead_letters;
 mod definition;
@@ -72,7 +73,8 @@ async fn execute(command: Command, started: Instant) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(args, started).await,
         Command::Validate(args) => validate::validate(args).await,
         Command::Explain(args) => explain::explain(args).await,
-        Command::DeadLetters(args) => dead_letters::dead_letters(&args.command),
+        Command::Checkpoints(args) => checkpoints::checkpoints(&args.command),
+        Command::DeadLetters(args) => dead_letters::dead_letters(&args.command).await,
         Command::Local(args) => local::local(args).await,
         Command::Options(args) => options::options(args).await,
         Command::Component(args) => component::command(args).await,

@@ -1,8 +1,8 @@
 //! `longshore run`
 
 mod metrics;
-mod progress;
-mod signals;
+pub(crate) mod progress;
+pub(crate) mod signals;
 mod summary;
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use longshore_pipeline::checkpoint_store::CheckpointStore;
 use longshore_pipeline::coordinator::{
-    CheckpointRequests, Coordinator, Machine, RetryPolicy, RunError, Settings, stop_channel,
+    CheckpointRequests, Coordinator, Machine, RetryPolicy, RunError, Settings, Stop, stop_channel,
 };
 use longshore_pipeline::definition::PipelineOptions;
 use longshore_pipeline::report::{LiveCounters, Outcome, Report};
@@ -71,33 +71,14 @@ async fn run_into(
         CheckpointStore::open(&loaded.store, &identity)
     }?;
     let (handle, stop) = stop_channel();
-    signals::watch(handle);
-    let requests = Arc::new(CheckpointRequests::default());
+    signals::watch(handle, loaded.definition.pipeline.stop_timeout);
     let live = Arc::new(LiveCounters::default());
     let _metrics = match args.metrics.or(loaded.definition.pipeline.metrics) {
         Some(address) => Some(metrics::serve(address, Arc::clone(&live)).await?),
         None => None,
     };
-    let source = loaded.definition.source.clone();
-    let transforms = loaded.definition.transforms();
     let pipeline = &loaded.definition.pipeline;
-    let coordinator = Coordinator {
-        source: Arc::new(move |position| Ok(transforms.wrap(source::open(&source, position)?))),
-        router: Router::new(loaded.definition.routes.clone(), pipeline.route_mode),
-        sink: Arc::new(sink.factory(Arc::clone(&requests))),
-        settings: Settings {
-            parallelism: pipeline.parallelism,
-            sink_options: sink.options.clone(),
-            checkpoint_interval: checkpoint_interval(pipeline),
-            retry: retry_policy(pipeline),
-            evolution: loaded.definition.evolution(),
-        },
-        store,
-        requests,
-        live: Arc::clone(&live),
-        stop,
-        platform: Arc::new(Machine),
-    };
+    let coordinator = coordinator(loaded, sink, store, Arc::clone(&live), stop);
     let setup = started.elapsed();
     let display = progress::start(live);
     let span = tracing::info_span!(target: SPANS, "run", pipeline = loaded.name.as_str());
@@ -107,6 +88,7 @@ async fn run_into(
     let outcome = result.map_err(|error| {
         let failure = match error {
             RunError::Source(error) => loaded.source_failure(error),
+            RunError::StopLimit => stop_limit(pipeline.stop_timeout),
             error => Failure::from(error).about_service(sink.endpoint()),
         };
         failure.with_report(json!(report))
@@ -123,10 +105,51 @@ async fn run_into(
         Output::Json => println!("{:#}", json!(report)),
     }
     Ok(match outcome {
-        Outcome::Interrupted => Exit::Interrupted,
+        Outcome::Interrupted => Exit::Ok,
         _ if report.rows().dead_letters > 0 => Exit::DeadLetters,
         Outcome::Finished | Outcome::NothingNew => Exit::Ok,
     })
+}
+
+/// What runs the pipeline of a definition.
+pub(crate) fn coordinator(
+    loaded: &definition::Loaded,
+    sink: &Sink,
+    store: CheckpointStore,
+    live: Arc<LiveCounters>,
+    stop: Stop,
+) -> Coordinator {
+    let source = loaded.definition.source.clone();
+    let transforms = loaded.definition.transforms();
+    let pipeline = &loaded.definition.pipeline;
+    let requests = Arc::new(CheckpointRequests::default());
+    Coordinator {
+        source: Arc::new(move |position| Ok(transforms.wrap(source::open(&source, position)?))),
+        router: Router::new(loaded.definition.routes.clone(), pipeline.route_mode),
+        sink: Arc::new(sink.factory(Arc::clone(&requests))),
+        settings: Settings {
+            parallelism: pipeline.parallelism,
+            sink_options: sink.options.clone(),
+            checkpoint_interval: checkpoint_interval(pipeline),
+            retry: retry_policy(pipeline),
+            evolution: loaded.definition.evolution(),
+            dead_letters: pipeline.dead_letters.clone(),
+        },
+        store,
+        requests,
+        live,
+        stop,
+        platform: Arc::new(Machine),
+    }
+}
+
+/// The failure for a run that a signal stopped, with its checkpoint incomplete.
+pub(crate) fn stop_limit(limit: Duration) -> Failure {
+    Failure::new(
+        Exit::Interrupted,
+        format!("stopped before the checkpoint was complete: {limit:?} were not enough"),
+    )
+    .help("run again: the run goes on from its last checkpoint, nothing is lost or doubled; `pipeline.stop-timeout` is the limit")
 }
 
 /// The failure for an input without a row: more often a mistake than meant.

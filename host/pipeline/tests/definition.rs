@@ -75,6 +75,10 @@ pipeline:
   local-time-zone: Asia/Shanghai
   schema.change.behavior: TRY_EVOLVE
   checkpoint-interval: 3 min
+  stop-timeout: 5s
+  dead-letters.max-rows: {shop.orders: 10}
+  dead-letters.max-ratio: 1%
+  dead-letters.path: aside
   checkpoint-path: state
   route-mode: first_match
   operator.uid.prefix: x
@@ -125,6 +129,12 @@ pipeline:
     assert_eq!(definition.routes.len(), 1);
     let pipeline = &definition.pipeline;
     assert_eq!(pipeline.parallelism, 4);
+    assert_eq!(pipeline.stop_timeout, Duration::from_secs(5));
+    let limits = &pipeline.dead_letters;
+    assert_eq!(limits.max_rows.get(&orders).unwrap().value, 10);
+    assert!(limits.max_rows.get(&items).is_none());
+    assert_eq!(limits.max_ratio.get(&items).unwrap().value, 0.01);
+    assert_eq!(limits.files.as_deref(), Some(Path::new("/data/aside")));
     assert_eq!(pipeline.memory_budget.as_ref().unwrap().value, 1 << 30);
     assert_eq!(pipeline.give_up_after, Some(Duration::from_secs(7200)));
     assert_eq!(pipeline.restarts, Some(7));
@@ -147,7 +157,7 @@ pipeline:
             (warning.at.line, key)
         })
         .collect();
-    assert_eq!(warned, [(40, "`pipeline.operator.uid.prefix`"),]);
+    assert_eq!(warned, [(44, "`pipeline.operator.uid.prefix`"),]);
 }
 
 #[test]
@@ -305,6 +315,9 @@ fn values_are_checked() {
     assert!(with("  memory-budget: much").contains("does not start with a whole number"));
     assert!(with("  restarts: -1").contains("not a whole number"));
     assert!(with("  checkpoint-interval: 0s").contains("longer than zero"));
+    assert!(with("  stop-timeout: soon").contains("whole number"));
+    assert!(with("  dead-letters.max-rows: many").contains("no whole number of rows"));
+    assert!(with("  dead-letters.max-ratio: {orders: 200%}").contains("no ratio"));
     assert!(
         with("  checkpoint-interval: 1s\n  execution.checkpointing.interval: 2s").contains("twice")
     );

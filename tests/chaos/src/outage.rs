@@ -251,8 +251,6 @@ impl Watched<'_> {
         ensure!(sent.success(), "SIGTERM can not be sent");
         match self.host.ended_by(Instant::now() + LIMIT)? {
             Some(Exit::Done) => Ok(()),
-            // Stopped by a signal, after a checkpoint.
-            Some(Exit::Other(status)) if status.code() == Some(7) => Ok(()),
             exit => bail!("the host was asked to stop: {exit:?}"),
         }
     }

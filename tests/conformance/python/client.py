@@ -241,7 +241,10 @@ def count(o, args):
 
 def sql(o, args):
     """What a query answers; it stands where other actions have the table."""
-    with o.execute_sql(args.table).open_reader(tunnel=True) as reader:
+    instance = o.execute_sql(args.table)
+    if not args.table.lstrip().lower().startswith("select"):
+        return ""
+    with instance.open_reader(tunnel=True) as reader:
         columns = reader.schema.columns
         rows = [[encode(record[c.name], c.type) for c in columns] for record in reader]
     return "".join(line([c.name for c in columns], row) for row in rows)

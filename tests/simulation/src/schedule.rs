@@ -11,6 +11,7 @@ use longshore_pipeline::checkpoint_store::{CheckpointStore, Identity, StoreError
 use longshore_pipeline::coordinator::{
     CheckpointRequests, Coordinator, RetryPolicy, RunError, Settings, stop_channel,
 };
+use longshore_pipeline::dead_letters::DeadLetterPolicy;
 use longshore_pipeline::definition::RouteMode;
 use longshore_pipeline::evolution::SchemaEvolution;
 use longshore_pipeline::report::Outcome;
@@ -288,6 +289,7 @@ async fn one_life(plan: &Plan, world: &World, path: &Path) -> Result<End, String
             checkpoint_interval: plan.checkpoint_interval,
             retry: plan.retry,
             evolution: SchemaEvolution::default(),
+            dead_letters: DeadLetterPolicy::default(),
         },
         store,
         requests,

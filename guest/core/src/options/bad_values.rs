@@ -32,6 +32,7 @@ pub(super) struct ColumnRules(Vec<ColumnRule>);
 struct ColumnRule {
     /// Empty = every table.
     table: String,
+    /// `*` = every column.
     column: String,
     policy: BadValuePolicy,
 }
@@ -55,7 +56,8 @@ impl BadValueRules {
     pub fn named(&self, table: &TablePath, column: &str) -> Option<BadValuePolicy> {
         let rules = self.columns.0.iter();
         rules
-            .filter(|rule| same_name(&rule.column, column) && is_meant(&rule.table, table))
+            .filter(|rule| rule.column == "*" || same_name(&rule.column, column))
+            .filter(|rule| is_meant(&rule.table, table))
             .map(|rule| rule.policy)
             .next()
     }
@@ -99,8 +101,11 @@ impl FromStr for ColumnRules {
                 .ok_or_else(|| format!("`{part}` has no `=`"))?;
             let (name, value) = (name.trim(), value.trim());
             let (table, column) = name.rsplit_once('.').unwrap_or(("", name));
-            if column.is_empty() || (table.is_empty() && name.contains('.')) {
-                return Err(format!("`{name}` is neither COLUMN nor TABLE.COLUMN"));
+            let for_all = column == "*" && table.is_empty();
+            if column.is_empty() || for_all || (table.is_empty() && name.contains('.')) {
+                return Err(format!(
+                    "`{name}` is neither COLUMN nor TABLE.COLUMN nor TABLE.*"
+                ));
             }
             let policy = policy(value)
                 .ok_or_else(|| format!("`{value}` is none of fail, null, dead-letter"))?;
@@ -144,8 +149,21 @@ mod tests {
     }
 
     #[test]
+    fn a_table_can_have_a_policy_of_its_own() {
+        let columns = "orders.note=null, orders.*=dead-letter".parse();
+        let rules = BadValueRules::new(Some("fail"), Some(columns.unwrap()));
+        let orders = path(Some("shop"), "orders");
+        assert_eq!(rules.of(&orders, "note"), BadValuePolicy::Null);
+        assert_eq!(rules.of(&orders, "total"), BadValuePolicy::DeadLetter);
+        assert_eq!(
+            rules.of(&path(None, "lines"), "total"),
+            BadValuePolicy::Fail
+        );
+    }
+
+    #[test]
     fn what_is_no_rule_is_told() {
-        for text in ["", "a", "a=drop", ".a=null", "a.=null", "a=null,"] {
+        for text in ["", "a", "a=drop", ".a=null", "a.=null", "a=null,", "*=null"] {
             assert!(text.parse::<ColumnRules>().is_err(), "{text}");
         }
     }

@@ -151,7 +151,7 @@ pub(super) const TABLE: &[Spec] = &[
         .aliases(&["dynamicPartitionLimit", "sink.dynamic-partition.limit"]),
     Spec::new("on-bad-value", Choice, Some("fail"), "What to do with a row that has a value its column can not hold: end the run; write the row with NULL in place of the value, and count it; or keep the row aside as a dead letter, and count it. NULL never replaces values of key, partition and NOT NULL columns: there `null` means `fail`.")
         .choices(&["fail", "null", "dead-letter"]),
-    Spec::new("on-bad-value.columns", Text, None, "The same for single columns, as a list like `note=null, shop.orders.total=dead-letter`: COLUMN in every table, or TABLE.COLUMN; the first that fits counts."),
+    Spec::new("on-bad-value.columns", Text, None, "The same for single columns, as a list like `note=null, shop.orders.total=dead-letter`: COLUMN in every table, TABLE.COLUMN, or TABLE.* for all columns of a table; the first that fits counts."),
     Spec::new("char-as", Choice, Some("char"), "Type of columns created for CHAR(n) and VARCHAR(n): the same with its length, or STRING.")
         .choices(&["char", "string"]),
     Spec::new("timestamp-as", Choice, Some("timestamp"), "Type of columns created for instants of millisecond precision or less: TIMESTAMP or DATETIME.")

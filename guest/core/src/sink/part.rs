@@ -431,10 +431,7 @@ impl Part {
             add(&counters.bytes_compressed, body.len() as u64);
             add(&counters.sealed, body.len() as u64);
             state.outstanding += 1;
-            Pack {
-                rows,
-                body,
-            }
+            Pack { rows, body }
         };
         match &self.mode {
             Mode::Records | Mode::Arrow(_) => self.send_block(pack),

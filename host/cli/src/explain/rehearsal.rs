@@ -10,6 +10,7 @@ use longshore_pipeline::coordinator::{
     CheckpointRequests, Coordinator, Machine, OpenSource, RetryPolicy, RunError, Settings,
     stop_channel,
 };
+use longshore_pipeline::dead_letters::DeadLetterPolicy;
 use longshore_pipeline::report::LiveCounters;
 use longshore_pipeline::route::Router;
 use longshore_pipeline::source::{self, Peek, Source, SourceError, SourceEvent, SourceStats};
@@ -81,6 +82,7 @@ async fn run(
                 ..RetryPolicy::default()
             },
             evolution: loaded.definition.evolution(),
+            dead_letters: DeadLetterPolicy::default(),
         },
         store: CheckpointStore::open(
             &place.join("rehearsal.db"),

@@ -41,6 +41,12 @@ impl From<RunError> for Failure {
             RunError::Merge { .. } => Self::new(Exit::Usage, error.to_string())
                 .help("give the second table a sink-table of its own in `route`"),
             RunError::SchemaChange { .. } => Self::new(Exit::TargetSchema, error.to_string()),
+            RunError::TooManyDeadLetters { .. } => Self::new(Exit::Input, error.to_string()).help(
+                "look at them with `longshore dead-letters list`; correct the cause, `replay`, `export` or `discard` them, \
+                 and run again: the run goes on from its last checkpoint",
+            ),
+            RunError::DeadLetterFiles(_) => Self::new(Exit::Usage, error.to_string())
+                .help("check `pipeline.dead-letters.path`; the dead letters are in the checkpoint store, nothing is lost"),
             RunError::Encode { .. } => Self::new(Exit::Input, error.to_string()),
             RunError::BadRows {
                 table,

@@ -70,7 +70,7 @@ impl Display {
 }
 
 /// A line for people, on stderr.
-pub(super) fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     screen().suspend(|| eprintln!("{text}"));
 }
 

@@ -1,4 +1,6 @@
-//! SIGINT and SIGTERM: the first stops at the next cut, the second at once.
+//! SIGINT and SIGTERM: the first stops after a checkpoint, the second at once.
+
+use std::time::Duration;
 
 use longshore_pipeline::coordinator::StopHandle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,8 +10,8 @@ use super::progress;
 /// What shells expect of a program that a signal ended.
 const STOPPED_AT_ONCE: i32 = 130;
 
-/// Watches for signals as long as the program runs.
-pub(super) fn watch(handle: StopHandle) {
+/// Watches for signals as long as the program runs. The checkpoint may take as long as `limit`.
+pub(crate) fn watch(handle: StopHandle, limit: Duration) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
         signal(SignalKind::terminate()),
@@ -27,7 +29,7 @@ pub(super) fn watch(handle: StopHandle) {
                 std::process::exit(STOPPED_AT_ONCE);
             }
             progress::say("stopping after a checkpoint; a second signal stops at once");
-            handle.stop();
+            handle.stop_within(limit);
         }
     });
 }

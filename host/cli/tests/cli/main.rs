@@ -7,6 +7,7 @@
     reason = "a failed assumption is a failed test"
 )]
 
+mod checkpoints;
 mod credentials;
 mod errors;
 mod local;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Feeding, Place, Server};
+use crate::support::{Feeding, Place, Server, Shared};
 
 const APPEND: &str = "\
 source:
@@ -345,5 +345,29 @@ fn a_signal_stops_a_run_and_a_second_run_can_not_share_its_store() {
     );
     running.signal("-INT");
     let ended = running.end();
-    assert_eq!(ended.code, Some(7), "{ended:#?}");
+    assert_eq!(ended.code, Some(0), "{ended:#?}");
+}
+
+#[test]
+fn a_stopped_run_that_can_not_complete_its_checkpoint_ends_at_the_limit() {
+    let shared = Shared::start();
+    let endpoint = shared.options(Shared::OWNER);
+    let place = Place::with(
+        &format!(
+            "{}  stop-timeout: 300ms\n",
+            APPEND
+                .replace("path: orders.json", "path: '-'\n  format: json")
+                .replace("endpoint: local", &endpoint)
+        ),
+        ("x", ""),
+    );
+    let mut running = Feeding::start(&place, &["run", "pipeline.yaml"]);
+    running.feed(ROWS);
+    shared.wait_for_table("orders");
+    shared.tables();
+    running.signal("-TERM");
+    running
+        .end_by_itself()
+        .expect(7)
+        .says(&["stopped before the checkpoint was complete", "stop-timeout"]);
 }

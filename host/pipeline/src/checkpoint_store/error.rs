@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::ErrorCode;
+
 /// Why a checkpoint store can not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -39,15 +41,38 @@ pub enum StoreError {
         /// What differs, for a person.
         difference: String,
     },
-    /// The store was written by another version.
-    #[error("the checkpoint store {} has format {found}, this version reads {supported}", .path.display())]
+    /// The store was written by a newer version.
+    #[error("the checkpoint store {} has format {found}, this version reads formats up to {supported}", .path.display())]
     Format {
         /// The store.
         path: PathBuf,
         /// Format of the file.
         found: u32,
-        /// Format this version reads and writes.
+        /// Format this version writes.
         supported: u32,
+    },
+    /// The file is something else.
+    #[error("{} is no checkpoint store: {reason}", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        reason: String,
+    },
+    /// The file does not know a checkpoint that was stored: it was put back from a copy, or its
+    /// journal was removed.
+    #[error(
+        "the checkpoint store {} ends at checkpoint {found}, and checkpoint {stored} was stored: the file is an older \
+         copy, or its journal was removed",
+        .path.display()
+    )]
+    Older {
+        /// The store.
+        path: PathBuf,
+        /// The newest checkpoint in it.
+        found: u64,
+        /// The newest there was.
+        stored: u64,
     },
     /// The store's content contradicts itself.
     #[error("the checkpoint store {} is damaged: {reason}", .path.display())]
@@ -79,10 +104,17 @@ pub enum StoreError {
 
 impl StoreError {
     pub(super) fn sqlite(path: &Path, action: &'static str, source: rusqlite::Error) -> Self {
-        Self::Sqlite {
-            path: path.to_owned(),
-            action,
-            source,
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt {
+                path,
+                reason: format!("cannot {action}: {source}"),
+            },
+            _ => Self::Sqlite {
+                path,
+                action,
+                source,
+            },
         }
     }
 
@@ -99,10 +131,18 @@ impl StoreError {
                 "give this pipeline its own name or `checkpoint-path`; `--fresh` forgets the stored progress and reads the source from its start".into()
             }
             Self::Format { .. } => {
-                "use the version of longshore that wrote it; `--fresh` with another `checkpoint-path` starts anew".into()
+                "use the version of longshore that wrote it, or a newer one; another `checkpoint-path` starts anew".into()
+            }
+            Self::Foreign { .. } => {
+                "correct `checkpoint-path`; a file that is in the way is for you to move, it was not touched".into()
             }
             Self::Corrupt { .. } => {
-                "restore the file from a backup; `--fresh` forgets it and reads the source from its start".into()
+                "`longshore checkpoints repair PIPELINE` saves what can be saved; `longshore checkpoints reset PIPELINE` sets the \
+                 file aside, and the next run reads the source from its start".into()
+            }
+            Self::Older { .. } => {
+                "put the newest file back; or `longshore checkpoints repair PIPELINE --accept-older` to go on from the older \
+                 checkpoint: rows after it are written again, and stand twice in append tables".into()
             }
             Self::Io { .. } | Self::Sqlite { .. } => {
                 "check that the directory exists on a local disk, is writable and has room".into()

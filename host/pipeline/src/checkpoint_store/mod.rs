@@ -10,14 +10,23 @@
 mod dead_letters;
 mod error;
 mod fence;
+mod format;
 mod identity;
+mod integrity;
 mod lock;
+mod reader;
+mod repair;
 mod rows;
 mod writer_notes;
 
-pub use dead_letters::{DeadLetterCount, DeadLetterReader, StoredDeadLetter, StoredDeadLetters};
+pub use dead_letters::{
+    DeadLetterCount, DeadLetterId, DeadLetterReader, StoredDeadLetter, StoredDeadLetters,
+};
 pub use error::StoreError;
+pub use format::FORMAT;
 pub use identity::Identity;
+pub use reader::{CheckpointReader, Overview, StoredCheckpoint, StoredCommittable, StoredState};
+pub use repair::{Rebuilt, Repair, Reset, repair, reset};
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,10 +37,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use crate::dead_letters::DeadLetterBatch;
 use crate::source::Position;
 use fence::Fence;
+use format::Kind;
 use lock::StoreLock;
-
-/// Version of the file's layout. A file of another version is refused, never guessed at.
-pub const FORMAT: u32 = 1;
 
 /// How many past checkpoints the history keeps.
 const HISTORY: u64 = 200;
@@ -41,9 +48,9 @@ const HISTORY: u64 = 200;
 pub struct CheckpointStore {
     connection: Connection,
     path: PathBuf,
+    lock: StoreLock,
     /// None = open to look, not to run.
     fence: Option<Fence>,
-    _lock: StoreLock,
 }
 
 /// What one checkpoint holds, on its way into the store.
@@ -128,7 +135,8 @@ impl CheckpointStore {
     ///
     /// # Errors
     /// [`StoreError::Locked`] when another run holds it, [`StoreError::OtherPipeline`] when it
-    /// belongs to another pipeline, [`StoreError::Format`] when another version wrote it.
+    /// belongs to another pipeline, [`StoreError::Format`] when a newer version wrote it,
+    /// [`StoreError::Foreign`], [`StoreError::Corrupt`] and [`StoreError::Older`]; nothing is changed then.
     pub fn open(path: &Path, identity: &Identity) -> Result<Self, StoreError> {
         let mut store = Self::connect(path)?;
         store.check_identity(identity)?;
@@ -272,7 +280,9 @@ impl CheckpointStore {
                 rows::prune(&transaction, checkpoint.id.saturating_sub(HISTORY))?;
                 transaction.commit()
             })
-            .map_err(|e| StoreError::sqlite(&path, "store a checkpoint", e))
+            .map_err(|e| StoreError::sqlite(&path, "store a checkpoint", e))?;
+        self.lock.note_newest(checkpoint.id);
+        Ok(())
     }
 
     /// What the target tables looked like at the newest checkpoint, or when the rows of one of them
@@ -378,44 +388,115 @@ impl CheckpointStore {
                 source,
             })?;
         }
-        let lock = StoreLock::take(path)?;
-        let connection = Connection::open(path)
-            .map_err(|e| StoreError::sqlite(path, "open the checkpoint store", e))?;
-        let store = Self {
-            connection,
-            path: path.to_owned(),
-            fence: None,
-            _lock: lock,
-        };
-        store.prepare_file()?;
-        Ok(store)
-    }
-
-    fn prepare_file(&self) -> Result<(), StoreError> {
-        let error = |e| StoreError::sqlite(&self.path, "open the checkpoint store", e);
-        self.connection
+        // Nothing is put beside a file of another kind: no lock, and no journal by SQLite.
+        format::is_there(path)?;
+        let mut lock = StoreLock::take(path)?;
+        let error = |e| StoreError::sqlite(path, "open the checkpoint store", e);
+        let mut connection = Connection::open(path).map_err(error)?;
+        integrity::teach_digest(&connection).map_err(error)?;
+        let kind = format::kind(&connection, path)?;
+        check(&connection, kind, path)?;
+        connection
             .execute_batch("pragma journal_mode = wal; pragma synchronous = full;")
             .map_err(error)?;
-        let found: u32 = self
-            .connection
-            .query_row("pragma user_version", [], |row| row.get(0))
-            .map_err(error)?;
-        match found {
-            0 => self.connection.execute_batch(rows::LAYOUT).map_err(error),
-            FORMAT => Ok(()),
-            _ => {
-                return Err(StoreError::Format {
-                    path: self.path.clone(),
-                    found,
-                    supported: FORMAT,
-                });
-            }
-        }?;
-        // Not part of the first stores of this format, which can do without.
-        self.connection
-            .execute_batch(dead_letters::LAYOUT)
-            .and_then(|()| self.connection.execute_batch(writer_notes::LAYOUT))
-            .map_err(error)
+        format::bring_up_to_date(&mut connection, kind).map_err(error)?;
+        let found = rows::last_id(&connection).map_err(error)?;
+        if kind == Kind::New {
+            lock.note_newest(found);
+        } else if found < lock.newest() {
+            return Err(StoreError::Older {
+                path: path.to_owned(),
+                found,
+                stored: lock.newest(),
+            });
+        }
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            lock,
+            fence: None,
+        })
+    }
+
+    /// Numbers and tables of the groups of dead letters, oldest first.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn dead_letter_groups(&self) -> Result<Vec<(i64, String)>, StoreError> {
+        dead_letters::groups(&self.connection)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the dead letters", e))
+    }
+
+    /// Dead letters by table.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn dead_letter_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        dead_letters::counts_by_table(&self.connection)
+            .map_err(|e| StoreError::sqlite(&self.path, "count the dead letters", e))
+    }
+
+    /// The last group of dead letters that was written to a file; 0 = none.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub fn dead_letters_in_files(&self) -> Result<i64, StoreError> {
+        rows::meta(&self.connection, rows::DEAD_LETTER_FILES)
+            .map(|text| text.and_then(|text| text.parse().ok()).unwrap_or(0))
+            .map_err(|e| StoreError::sqlite(&self.path, "read the dead letters", e))
+    }
+
+    /// Notes that the groups up to this one are in files.
+    ///
+    /// # Errors
+    /// When the file can not be written; then the files are written again.
+    pub fn note_dead_letters_in_files(&mut self, group: i64) -> Result<(), StoreError> {
+        rows::set_meta(
+            &self.connection,
+            rows::DEAD_LETTER_FILES,
+            &group.to_string(),
+        )
+        .map_err(|e| StoreError::sqlite(&self.path, "note the files of dead letters", e))
+    }
+
+    /// One group of dead letters.
+    ///
+    /// # Errors
+    /// When the file can not be read, or has no such group.
+    pub fn dead_letter_group(&self, group: i64) -> Result<StoredDeadLetters, StoreError> {
+        dead_letters::batch(&self.connection, group)
+            .map_err(|e| StoreError::sqlite(&self.path, "read the dead letters", e))
+    }
+
+    /// Stores that groups of dead letters were written again, in one transaction: they are removed,
+    /// what the sink prepared is added to the newest checkpoint, with its states, and rows that it
+    /// kept aside once more become new dead letters. Returns what is to be committed; `None`, and
+    /// nothing is stored, when there are committables and no checkpoint.
+    ///
+    /// # Errors
+    /// When the file can not be written; then nothing is stored.
+    pub fn store_replayed(
+        &mut self,
+        groups: &[i64],
+        checkpoint: u64,
+        committables: Vec<Committable>,
+        states: &[State],
+        again: &[DeadLetterBatch],
+    ) -> Result<Option<Vec<Pending>>, StoreError> {
+        let path = self.path.clone();
+        let transaction = self.transaction("store a replay")?;
+        rows::append(&transaction, committables)
+            .and_then(|pending| {
+                rows::replace_states(&transaction, states)?;
+                writer_notes::clear(&transaction)?;
+                dead_letters::remove(&transaction, groups)?;
+                dead_letters::insert(&transaction, checkpoint, again)?;
+                if pending.is_some() {
+                    transaction.commit()?;
+                }
+                Ok(pending)
+            })
+            .map_err(|e| StoreError::sqlite(&path, "store a replay", e))
     }
 
     fn take_over(&mut self) -> Result<(), StoreError> {
@@ -478,6 +559,22 @@ impl CheckpointStore {
             fence.check(&transaction, &self.path)?;
         }
         Ok(transaction)
+    }
+}
+
+/// Whether a run can go on from an open store.
+fn check(connection: &Connection, kind: Kind, path: &Path) -> Result<(), StoreError> {
+    let fault = match kind {
+        Kind::New => None,
+        Kind::Store(format) => integrity::fault(connection, format)
+            .map_err(|e| StoreError::sqlite(path, "check the checkpoint store", e))?,
+    };
+    match fault {
+        None => Ok(()),
+        Some(reason) => Err(StoreError::Corrupt {
+            path: path.to_owned(),
+            reason,
+        }),
     }
 }
 

@@ -7,9 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::{HistoryEntry, NewCheckpoint, Pending, TableRows};
 
-/// Format 1.
-pub(super) const LAYOUT: &str = "
-begin;
+/// Format 1, which the later ones start from.
+pub(super) const FIRST_LAYOUT: &str = "
 create table meta (
     key text primary key,
     value text not null
@@ -48,14 +47,15 @@ create table table_rows (
     skipped integer not null,
     primary key (checkpoint, \"table\")
 ) without rowid;
-pragma user_version = 1;
-commit;
 ";
 
-const LAST_ID: &str = "last-checkpoint";
+pub(super) const LAST_ID: &str = "last-checkpoint";
 
 /// Key of the target tables' state in `meta`.
 pub(super) const TARGETS: &str = "targets";
+
+/// Key in `meta` of the last group of dead letters that is in a file.
+pub(super) const DEAD_LETTER_FILES: &str = "dead-letter-files";
 
 pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>> {
     connection
@@ -68,7 +68,7 @@ pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>>
 pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<()> {
     connection
         .execute(
-            "insert or replace into meta (key, value) values (?1, ?2)",
+            "insert or replace into meta (key, value, digest) values (?1, ?2, row_digest(?1, ?2))",
             [key, value],
         )
         .map(drop)
@@ -86,6 +86,16 @@ pub(super) fn clear(connection: &Connection) -> Result<()> {
         "delete from committable; delete from sink_state; delete from table_rows; delete from checkpoint;
          delete from meta where key = 'targets';",
     )
+}
+
+/// Lets the store belong to nobody.
+pub(super) fn forget_owner(connection: &Connection) -> Result<()> {
+    connection
+        .execute(
+            "delete from meta where key in ('identity', 'pipeline', 'source', 'sink')",
+            [],
+        )
+        .map(drop)
 }
 
 /// Adds committables to the newest checkpoint; `None` when there is none to add them to.
@@ -127,8 +137,8 @@ fn insert_committables(
     committables: &[Committable],
 ) -> Result<()> {
     let mut statement = connection.prepare_cached(
-        "insert into committable (checkpoint, sequence, catalog, schema, \"table\", format, payload) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "insert into committable (checkpoint, sequence, catalog, schema, \"table\", format, payload, digest) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, row_digest(?1, ?2, ?3, ?4, ?5, ?6, ?7))",
     )?;
     for (sequence, item) in (first..).zip(committables) {
         let path = &item.table;
@@ -145,21 +155,39 @@ fn insert_committables(
     Ok(())
 }
 
+/// Replaces the states of the newest checkpoint.
+pub(super) fn replace_states(connection: &Connection, states: &[State]) -> Result<()> {
+    let newest: Option<u64> =
+        connection.query_row("select max(id) from checkpoint", [], |row| row.get(0))?;
+    let Some(newest) = newest else {
+        return Ok(());
+    };
+    connection.execute("delete from sink_state where checkpoint = ?1", [newest])?;
+    insert_states(connection, newest, states)
+}
+
+fn insert_states(connection: &Connection, checkpoint: u64, states: &[State]) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "insert into sink_state (checkpoint, subtask, format, payload, digest) \
+         values (?1, ?2, ?3, ?4, row_digest(?1, ?2, ?3, ?4))",
+    )?;
+    for (subtask, state) in states.iter().enumerate() {
+        statement.execute(params![checkpoint, subtask, state.format, state.payload])?;
+    }
+    Ok(())
+}
+
 pub(super) fn insert(connection: &Connection, new: &NewCheckpoint<'_>, now: i64) -> Result<()> {
     let committed = new.committables.is_empty().then_some(now);
     connection.execute(
-        "insert into checkpoint (id, stored_ms, committed_ms, position, finished) values (?1, ?2, ?3, ?4, ?5)",
+        "insert into checkpoint (id, stored_ms, committed_ms, position, finished, digest) \
+         values (?1, ?2, ?3, ?4, ?5, row_digest(?1, ?2, ?4))",
         params![new.id, now, committed, new.position.to_json(), new.finished],
     )?;
     set_meta(connection, LAST_ID, &new.id.to_string())?;
     set_meta(connection, TARGETS, new.targets)?;
     insert_committables(connection, new.id, 0, new.committables)?;
-    let mut statement = connection.prepare_cached(
-        "insert into sink_state (checkpoint, subtask, format, payload) values (?1, ?2, ?3, ?4)",
-    )?;
-    for (subtask, state) in new.states.iter().enumerate() {
-        statement.execute(params![new.id, subtask, state.format, state.payload])?;
-    }
+    insert_states(connection, new.id, new.states)?;
     let mut statement = connection.prepare_cached(
         "insert into table_rows (checkpoint, \"table\", read, written, skipped) values (?1, ?2, ?3, ?4, ?5)",
     )?;

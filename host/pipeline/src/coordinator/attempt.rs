@@ -23,7 +23,7 @@ use super::source_thread::{self, FromSource};
 use super::targets::Targets;
 use super::{Coordinator, SPANS};
 use crate::checkpoint_store::{Checkpoint, NewCheckpoint, Pending, TableRows};
-use crate::dead_letters::DeadLetterBatch;
+use crate::dead_letters::{DeadLetterBatch, write_files};
 use crate::evolution::TableChange;
 use crate::report::{Outcome, Report};
 use crate::source::{OP_COLUMN, Operation, Position, SourceBatch, SourceEvent};
@@ -36,30 +36,9 @@ pub(super) async fn run(
     coordinator: &mut Coordinator,
     report: &mut Report,
 ) -> Result<Outcome, RunError> {
-    let mut attempt = Attempt {
-        targets: Targets::new(coordinator.settings.parallelism.max(1) as usize),
-        contacted: Arc::new(AtomicBool::new(report.checkpoints > 0)),
-        coordinator,
-        report,
-        instances: Vec::new(),
-        tasks: JoinSet::new(),
-        notes: Arc::default(),
-        committer: None,
-        cut: None,
-        at_cut: true,
-        rows_seen: false,
-        unstored: false,
-        bytes_sent: 0,
-    };
+    let mut attempt = Attempt::new(coordinator, report);
     let result = attempt.run().await;
-    if result.is_err() {
-        // What the instances hold is not visible; nothing of it may be finished now.
-        attempt.tasks.abort_all();
-    }
-    let closed = attempt.close().await;
-    attempt.report.bytes_sent += attempt.bytes_sent;
-    // The first failure says more than those that followed from it.
-    result.and_then(|outcome| closed.map(|()| outcome))
+    attempt.end(result).await
 }
 
 pub(super) struct Attempt<'a> {
@@ -82,7 +61,37 @@ pub(super) struct Attempt<'a> {
     bytes_sent: u64,
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
+    pub(super) fn new(coordinator: &'a mut Coordinator, report: &'a mut Report) -> Self {
+        Self {
+            targets: Targets::new(coordinator.settings.parallelism.max(1) as usize),
+            contacted: Arc::new(AtomicBool::new(report.checkpoints > 0)),
+            coordinator,
+            report,
+            instances: Vec::new(),
+            tasks: JoinSet::new(),
+            notes: Arc::default(),
+            committer: None,
+            cut: None,
+            at_cut: true,
+            rows_seen: false,
+            unstored: false,
+            bytes_sent: 0,
+        }
+    }
+
+    /// Ends the instances; the result with what came of that.
+    pub(super) async fn end<T>(mut self, result: Result<T, RunError>) -> Result<T, RunError> {
+        if result.is_err() {
+            // What the instances hold is not visible; nothing of it may be finished now.
+            self.tasks.abort_all();
+        }
+        let closed = self.close().await;
+        self.report.bytes_sent += self.bytes_sent;
+        // The first failure says more than those that followed from it.
+        result.and_then(|outcome| closed.map(|()| outcome))
+    }
+
     async fn run(&mut self) -> Result<Outcome, RunError> {
         // Whoever took the store over ended the sessions of this run, not the other way round.
         self.coordinator.store.check_owner()?;
@@ -93,6 +102,7 @@ impl Attempt<'_> {
             self.contacted.store(true, Ordering::Relaxed);
             self.report.recommitted += self.commit(pending).await?;
         }
+        self.dead_letters_stored(false)?;
         let latest = self.coordinator.store.latest()?;
         if let Some(checkpoint) = &latest {
             self.coordinator.requests.committed(checkpoint.id);
@@ -145,6 +155,7 @@ impl Attempt<'_> {
                         }
                         // The last rows may have been stored before the end was known.
                         self.coordinator.store.mark_finished()?;
+                        self.dead_letters_stored(true)?;
                         return Ok(match nothing_new {
                             true => Outcome::NothingNew,
                             false => Outcome::Finished,
@@ -155,7 +166,10 @@ impl Attempt<'_> {
         }
     }
 
-    async fn open_instances(&mut self, latest: Option<&Checkpoint>) -> Result<(), RunError> {
+    pub(super) async fn open_instances(
+        &mut self,
+        latest: Option<&Checkpoint>,
+    ) -> Result<(), RunError> {
         let settings = &self.coordinator.settings;
         let parallelism = settings.parallelism.max(1);
         // After a run that came to its end a new one begins, which has no state yet.
@@ -276,7 +290,7 @@ impl Attempt<'_> {
 
     /// Makes a table ready before its first rows: at one instance first, so that a missing table is
     /// created once, then at the others.
-    async fn declare(&mut self, target: usize) -> Result<(), RunError> {
+    pub(super) async fn declare(&mut self, target: usize) -> Result<(), RunError> {
         let Some(table) = self.targets.tables.get_mut(target) else {
             return Ok(());
         };
@@ -383,10 +397,35 @@ impl Attempt<'_> {
         self.count_visible();
         self.coordinator.live.metrics.checkpoint(started.elapsed());
         tracing::info!(checkpoint = id, "checkpoint complete");
+        self.dead_letters_stored(false)
+    }
+
+    /// Writes dead letters to files, where that is wanted, and fails when there are too many.
+    fn dead_letters_stored(&mut self, finished: bool) -> Result<(), RunError> {
+        let policy = &self.coordinator.settings.dead_letters;
+        if let Some(directory) = &policy.files {
+            write_files(&mut self.coordinator.store, directory)?;
+        }
+        let too_many = |table: &str, reason| RunError::TooManyDeadLetters {
+            table: table.to_owned(),
+            reason,
+        };
+        if policy.limits_rows() {
+            for (table, rows) in self.coordinator.store.dead_letter_counts()? {
+                if let Some(reason) = policy.too_many(&table, rows) {
+                    return Err(too_many(&table, reason));
+                }
+            }
+        }
+        for rows in &self.report.tables {
+            if let Some(reason) = policy.too_large_a_share(rows, finished) {
+                return Err(too_many(&rows.table, reason));
+            }
+        }
         Ok(())
     }
 
-    async fn prepare(&mut self, checkpoint: u64) -> Result<AllPrepared, RunError> {
+    pub(super) async fn prepare(&mut self, checkpoint: u64) -> Result<AllPrepared, RunError> {
         let mut answers = Vec::with_capacity(self.instances.len());
         for instance in 0..self.instances.len() {
             let (done, answer) = oneshot::channel();
@@ -527,10 +566,10 @@ impl Attempt<'_> {
 
 /// What all instances prepared.
 #[derive(Default)]
-struct AllPrepared {
-    committables: Vec<Committable>,
-    states: Vec<State>,
-    dead_letters: Vec<DeadLetterBatch>,
+pub(super) struct AllPrepared {
+    pub(super) committables: Vec<Committable>,
+    pub(super) states: Vec<State>,
+    pub(super) dead_letters: Vec<DeadLetterBatch>,
 }
 
 /// Why an instance ended although more was to come.

@@ -4,6 +4,7 @@ use longshore_runtime::CallError;
 use longshore_runtime::contract::{ErrorClass, SinkError};
 
 use crate::checkpoint_store::StoreError;
+use crate::dead_letters::ExportError;
 use crate::route::RouteCollision;
 use crate::source::SourceError;
 
@@ -99,6 +100,21 @@ pub enum RunError {
     /// An instance ended although more was to come.
     #[error("a sink instance stopped without an answer; this is a defect of longshore")]
     InstanceDied,
+    /// The run was asked to stop, and the checkpoint was not complete in time.
+    #[error("the run was stopped before its checkpoint was complete")]
+    StopLimit,
+    /// More rows are kept aside than the definition allows. They are stored, and everything before
+    /// the last checkpoint is visible.
+    #[error("too many dead letters of {table}: {reason}")]
+    TooManyDeadLetters {
+        /// The table at the sink.
+        table: String,
+        /// How many, and the limit.
+        reason: String,
+    },
+    /// Dead letters can not be written as files.
+    #[error("{0}")]
+    DeadLetterFiles(#[from] ExportError),
     /// The sink takes no rows although everything is flushed.
     #[error("the sink gives no credit although it has flushed everything")]
     NoCredit,

@@ -28,6 +28,7 @@ mod instance;
 mod notes;
 mod patience;
 mod platform;
+mod replay;
 mod source_thread;
 mod split;
 mod stop;
@@ -40,12 +41,14 @@ pub use driver::{CheckpointRequests, SinkDriver, SinkFactory};
 pub use error::{RefusedRow, RunError};
 pub use patience::RetryPolicy;
 pub use platform::{Machine, Platform, Sleep, SourceReader};
+pub use replay::{ReplaySelection, Replayed, ReplayedRows};
 pub use stop::{Stop, StopHandle, stop_channel};
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::checkpoint_store::CheckpointStore;
+use crate::dead_letters::DeadLetterPolicy;
 use crate::evolution::SchemaEvolution;
 use crate::report::{LiveCounters, Outcome, Report};
 use crate::route::Router;
@@ -72,6 +75,8 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// What to do about schema changes.
     pub evolution: SchemaEvolution,
+    /// How many dead letters are too many.
+    pub dead_letters: DeadLetterPolicy,
 }
 
 /// A pipeline, ready to run.
@@ -106,7 +111,14 @@ impl Coordinator {
         let mut restarts = 0;
         let result = loop {
             let before = report.checkpoints;
-            let result = attempt::run(&mut self, &mut report).await;
+            let mut stop = self.stop.clone();
+            // What is dropped in the middle of an attempt is not stored, and so comes again; what is
+            // stored is committed by the next run.
+            let result = tokio::select! {
+                biased;
+                result = attempt::run(&mut self, &mut report) => result,
+                () = stop.wait_for_limit() => Err(RunError::StopLimit),
+            };
             if report.checkpoints > before {
                 restarts = 0;
             }

@@ -117,7 +117,7 @@ impl Patience {
         tokio::select! {
             biased;
             () = self.platform.sleep(wait) => Ok(()),
-            () = self.stop.wait() => Err(Exhausted),
+            () = self.stop.wait_impatient() => Err(Exhausted),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod evolution;
 mod fake;
+mod replay;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ struct Bench {
     interval: Duration,
     retry: RetryPolicy,
     evolution: SchemaEvolution,
+    dead_letters: DeadLetterPolicy,
 }
 
 impl Bench {
@@ -34,6 +36,7 @@ impl Bench {
             interval: Duration::from_secs(3600),
             retry: RetryPolicy::default(),
             evolution: SchemaEvolution::default(),
+            dead_letters: DeadLetterPolicy::default(),
         }
     }
 
@@ -65,6 +68,7 @@ impl Bench {
                 checkpoint_interval: self.interval,
                 retry: self.retry,
                 evolution: self.evolution.clone(),
+                dead_letters: self.dead_letters.clone(),
             },
             store: self.store(),
             requests,
@@ -351,6 +355,32 @@ async fn a_run_that_is_asked_to_stop_checkpoints_and_can_be_continued() {
 
     let (_, result) = bench.run().await;
     assert_eq!(result.unwrap(), Outcome::Finished);
+    assert_eq!(bench.service.visible(), (0..300).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_service_that_is_late_has_until_the_limit_when_a_run_is_to_stop() {
+    let bench = Bench::new(batches(30, 10));
+    bench.service.fail_once(Fault::CommitLater);
+    let (handle, stop) = stop_channel();
+    let limit = Duration::from_secs(20);
+    bench
+        .service
+        .after_rows(100, move || handle.stop_within(limit));
+    let (_, result) = bench.coordinator(stop).run().await;
+    assert_eq!(result.unwrap(), Outcome::Interrupted);
+
+    // What the limit cuts off is completed by the next run, and nothing is written twice.
+    bench.service.always(Fault::CommitLater);
+    let (handle, stop) = stop_channel();
+    let limit = Duration::from_millis(20);
+    bench
+        .service
+        .after_rows(150, move || handle.stop_within(limit));
+    let (_, result) = bench.coordinator(stop).run().await;
+    assert!(matches!(result, Err(RunError::StopLimit)), "{result:?}");
+    bench.service.always(Fault::AskForCheckpoints);
+    assert_eq!(bench.run().await.1.unwrap(), Outcome::Finished);
     assert_eq!(bench.service.visible(), (0..300).collect::<Vec<_>>());
 }
 

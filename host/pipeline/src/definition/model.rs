@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use super::error::{Location, Problem, Text};
 use crate::{
+    dead_letters::DeadLetterPolicy,
     evolution::SchemaEvolution,
     route::RouteRule,
     source::TableId,
@@ -354,6 +355,11 @@ pub struct PipelineOptions {
     pub checkpoint_interval: Option<Duration>,
     /// `checkpoint-path`: where checkpoints are kept; relative to the definition's directory.
     pub checkpoint_path: Option<PathBuf>,
+    /// `stop-timeout`: how long a run that a signal stops may take to complete its checkpoint.
+    /// Default 25 s: less than the 30 s after which Kubernetes kills.
+    pub stop_timeout: Duration,
+    /// `dead-letters.max-rows`, `dead-letters.max-ratio` and `dead-letters.path`.
+    pub dead_letters: DeadLetterPolicy,
     /// `memory-budget`: memory that a run takes at most, in bytes. Default 512 MiB, or what buffers
     /// that the definition gives need.
     pub memory_budget: Option<Spanned<u64>>,
@@ -402,6 +408,8 @@ impl Default for PipelineOptions {
             schema_change_behavior: SchemaChangeBehavior::Lenient,
             checkpoint_interval: None,
             checkpoint_path: None,
+            stop_timeout: Duration::from_secs(25),
+            dead_letters: DeadLetterPolicy::default(),
             memory_budget: None,
             give_up_after: None,
             restarts: None,

@@ -10,14 +10,14 @@ use super::{
     error::{DefinitionError, Location, Problem, Text},
     file_source,
     model::{
-        DecimalPrecision, PipelineDefinition, PipelineOptions, RouteMode, SchemaChangeBehavior,
-        SinkDefinition, SinkOption, SourceDefinition, SourceKind, Spanned,
+        DecimalPrecision, PerTable, PipelineDefinition, PipelineOptions, RouteMode,
+        SchemaChangeBehavior, SinkDefinition, SinkOption, SourceDefinition, SourceKind, Spanned,
     },
     transform_block,
     units::{parse_duration, parse_size},
     yaml::{self, Key, Node, NodeKind},
 };
-use crate::{evolution::TAGS_AND_FAMILIES, route::RouteRule};
+use crate::{evolution::TAGS_AND_FAMILIES, route::RouteRule, source::TableId};
 
 const BLOCKS: [&str; 5] = ["source", "sink", "route", "transform", "pipeline"];
 
@@ -369,7 +369,7 @@ fn read_routes(reader: &mut Reader<'_>, node: Node) -> Vec<RouteRule> {
 }
 
 fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOptions {
-    const ALLOWED: [&str; 21] = [
+    const ALLOWED: [&str; 25] = [
         "name",
         "parallelism",
         "memory-budget",
@@ -380,6 +380,10 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
         "checkpoint-interval",
         "execution.checkpointing.interval",
         "checkpoint-path",
+        "stop-timeout",
+        "dead-letters.max-rows",
+        "dead-letters.max-ratio",
+        "dead-letters.path",
         "metrics",
         "route-mode",
         "execution.runtime-mode",
@@ -452,6 +456,24 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
             }
             "checkpoint-path" => {
                 options.checkpoint_path = reader
+                    .scalar(&node, &name)
+                    .map(|scalar| base.join(PathBuf::from(scalar.value)));
+            }
+            "stop-timeout" => {
+                if let Some(limit) = reader.value(&node, &name, parse_duration) {
+                    options.stop_timeout = limit;
+                }
+            }
+            "dead-letters.max-rows" => {
+                options.dead_letters.max_rows = per_table(reader, &node, &name, |text| {
+                    text.parse().map_err(|_| format!("`{text}` is no whole number of rows"))
+                });
+            }
+            "dead-letters.max-ratio" => {
+                options.dead_letters.max_ratio = per_table(reader, &node, &name, parse_ratio);
+            }
+            "dead-letters.path" => {
+                options.dead_letters.files = reader
                     .scalar(&node, &name)
                     .map(|scalar| base.join(PathBuf::from(scalar.value)));
             }
@@ -546,6 +568,48 @@ fn read_pipeline(reader: &mut Reader<'_>, node: Node, base: &Path) -> PipelineOp
         }
     }
     options
+}
+
+/// One value for all tables, or a block with one for each.
+fn per_table<T>(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> PerTable<T> {
+    let mut values = PerTable::default();
+    let NodeKind::Map(entries) = &node.kind else {
+        let value = reader.value(node, name, &parse);
+        values.all = value.map(|value| Spanned { value, at: node.at });
+        return values;
+    };
+    for (key, node) in entries {
+        if TableId::parse(&key.name).is_none() {
+            reader.report(key.at, format!("`{}` is no name of a table", key.name));
+        }
+        if let Some(value) = reader.value(node, &format!("{name}.{}", key.name), &parse) {
+            let at = node.at;
+            values
+                .tables
+                .insert(key.name.clone(), Spanned { value, at });
+        }
+    }
+    values
+}
+
+/// `0.01` or `1%`.
+fn parse_ratio(text: &str) -> Result<f64, String> {
+    let (number, unit) = match text.strip_suffix('%') {
+        Some(percent) => (percent.trim(), 0.01),
+        None => (text, 1.0),
+    };
+    let ratio = number.parse::<f64>().map(|number| number * unit);
+    match ratio {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err(format!(
+            "`{text}` is no ratio; write 0.01 or 1%, at most 1 or 100%"
+        )),
+    }
 }
 
 fn warn(reader: &mut Reader<'_>, block: &str, key: &Key, reason: &str) {

@@ -54,6 +54,8 @@ pub struct Origin {
     /// follow grow by one.
     runs: Vec<(u32, u64)>,
     newest_event_ms: Option<i64>,
+    /// The place of each row, where it is known in words only.
+    named: Option<Arc<[String]>>,
 }
 
 /// What [`Origin`] counts.
@@ -73,7 +75,15 @@ impl Origin {
             unit,
             runs: Vec::new(),
             newest_event_ms: None,
+            named: None,
         }
+    }
+
+    /// Rows that were read before, at these places.
+    pub(crate) fn named(places: Vec<String>) -> Self {
+        let mut origin = Self::new(Arc::from("dead letters"), OriginUnit::Row);
+        origin.named = Some(places.into());
+        origin
     }
 
     /// Notes when a change happened at its origin, in milliseconds since 1970.
@@ -121,6 +131,9 @@ impl Origin {
 
     /// The place of one row, for a message: `orders.json:17` or `flights.parquet, row 1200`.
     pub fn locate(&self, row: u32) -> String {
+        if let Some(place) = self.named.as_ref().and_then(|p| p.get(row as usize)) {
+            return place.clone();
+        }
         let run = self.runs.iter().rev().find(|(first, _)| *first <= row);
         match run {
             Some((first, start)) => {

@@ -487,6 +487,7 @@ async fn run(
             checkpoint_interval: interval,
             retry: RetryPolicy::default(),
             evolution,
+            dead_letters: DeadLetterPolicy::default(),
         },
         store,
         requests: Arc::default(),

@@ -77,7 +77,7 @@ struct Inner {
     declared: u64,
     drives: u64,
     rows: usize,
-    stop: Option<(usize, StopHandle)>,
+    after_rows: Option<(usize, Box<dyn Fn() + Send>)>,
 }
 
 impl Service {
@@ -102,7 +102,12 @@ impl Service {
     }
 
     pub(super) fn stop_after_rows(&self, rows: usize, handle: StopHandle) {
-        self.lock().stop = Some((rows, handle));
+        self.after_rows(rows, move || handle.stop());
+    }
+
+    /// Called at each message, once this many rows have come.
+    pub(super) fn after_rows(&self, rows: usize, call: impl Fn() + Send + 'static) {
+        self.lock().after_rows = Some((rows, Box::new(call)));
     }
 
     pub(super) fn visible(&self) -> Vec<i64> {
@@ -325,10 +330,10 @@ impl SinkDriver for Driver {
                 .or_default()
                 .extend(rows);
             inner.rows += batch.rows as usize;
-            if let Some((limit, handle)) = &inner.stop
+            if let Some((limit, call)) = &inner.after_rows
                 && inner.rows >= *limit
             {
-                handle.stop();
+                call();
             }
         }
         if self.service.due(Fault::AskForCheckpoints) {

@@ -1,4 +1,4 @@
-//! Rows that could not be written and are kept aside, with where they came from and why.
+//! Dead letters as files.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,30 +14,9 @@ use arrow_ipc::writer::FileWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 use serde::Serialize;
 
+use super::DeadLetter;
 use crate::checkpoint_store::{DeadLetterReader, StoreError, StoredDeadLetters};
 use crate::source::OP_COLUMN;
-
-/// Rows of one table that were kept aside together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetterBatch {
-    /// The target table, dotted.
-    pub table: String,
-    /// One for each row of `ipc`, in the same order.
-    pub letters: Vec<DeadLetter>,
-    /// An Arrow IPC stream, with schema: the rows, with their operations in a column `__op`.
-    pub ipc: Vec<u8>,
-}
-
-/// Why one row was kept aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Where the row came from: `orders.json:17` or `flights.parquet, row 1200`.
-    pub place: String,
-    /// The column at fault, where one is.
-    pub column: Option<String>,
-    /// Why, for a person.
-    pub reason: String,
-}
 
 /// One file of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -143,14 +122,7 @@ impl OpenFile {
         number: usize,
         schema: SchemaRef,
     ) -> Result<Self, ExportError> {
-        let legal = |c: char| {
-            if c.is_alphanumeric() || "._-".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        };
-        let name: String = table.chars().map(legal).collect();
+        let name = file_name(table);
         let path = directory.join(match number {
             1 => format!("{name}.arrow"),
             number => format!("{name}-{number}.arrow"),
@@ -185,7 +157,7 @@ impl OpenFile {
     }
 }
 
-fn exported_rows(
+pub(super) fn exported_rows(
     stored: &StoredDeadLetters,
     form: ExportForm,
 ) -> Result<Vec<RecordBatch>, ArrowError> {
@@ -267,8 +239,20 @@ fn without_deletes(rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     arrow_select::filter::filter_record_batch(&plain, &keep.collect())
 }
 
+/// A table's name as a part of the name of a file.
+pub(super) fn file_name(table: &str) -> String {
+    let legal = |c: char| {
+        if c.is_alphanumeric() || "._-".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    table.chars().map(legal).collect()
+}
+
 /// The operations of rows, and the rows without them.
-fn split_operations(rows: &RecordBatch) -> Result<(Vec<i8>, RecordBatch), ArrowError> {
+pub(super) fn split_operations(rows: &RecordBatch) -> Result<(Vec<i8>, RecordBatch), ArrowError> {
     let index = rows.schema().index_of(OP_COLUMN)?;
     let operations = rows
         .column(index)
@@ -280,7 +264,7 @@ fn split_operations(rows: &RecordBatch) -> Result<(Vec<i8>, RecordBatch), ArrowE
     Ok((operations, rows.project(&others)?))
 }
 
-fn operation_name(operation: i8) -> &'static str {
+pub(super) fn operation_name(operation: i8) -> &'static str {
     match operation {
         0 => "insert",
         1 => "update-before",
