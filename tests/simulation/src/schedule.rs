@@ -88,7 +88,7 @@ impl Scratch {
     /// An empty store: a copy of one, which is faster than making it.
     fn store(&self) -> std::io::Result<PathBuf> {
         let path = self.directory.path().join("pipeline.db");
-        for rest in ["pipeline.db-wal", "pipeline.db-shm"] {
+        for rest in ["pipeline.db-wal", "pipeline.db-shm", "pipeline.db.lock"] {
             let _ = std::fs::remove_file(self.directory.path().join(rest));
         }
         std::fs::write(&path, &self.empty)?;
