@@ -26,5 +26,5 @@ mod weather;
 mod world;
 
 pub use campaign::{Summary, play_all};
-pub use schedule::{Ending, Played, Scratch, play};
+pub use schedule::{Ending, Played, Scratch, play, play_outage};
 pub use world::Counts;

@@ -173,6 +173,21 @@ impl Plan {
             stops: random.pick(&[0, 0, 100, 300]),
         }
     }
+
+    fn without_deaths_and_with_usual_patience(mut self) -> Self {
+        self.options.retain(|(name, _)| {
+            let tuned = ["retry.", "commit.", "connect.", "response.", "session."];
+            !tuned.iter().any(|prefix| name.starts_with(prefix))
+        });
+        Self {
+            retry: RetryPolicy::default(),
+            // Slow enough that rows are still to come when the outage begins.
+            pace_ms: 2_000,
+            kills: 0,
+            stops: 0,
+            ..self
+        }
+    }
 }
 
 /// Plays the schedule of `seed`.
@@ -180,10 +195,38 @@ pub fn play(seed: u64, scratch: &Scratch, with_history: bool) -> Played {
     let mut random = Random::new(seed);
     let plan = Plan::draw(&mut random);
     let weather = Weather::draw(&mut random);
+    play_plan(seed, random, &plan, weather, scratch, with_history)
+}
+
+/// Plays a run in which nothing goes wrong but that the service is away for `length`, with the
+/// repeats and the patience of a definition that sets none. One process has to bear it.
+pub fn play_outage(seed: u64, length: Duration, scratch: &Scratch) -> Played {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw(&mut random).without_deaths_and_with_usual_patience();
+    // The service was reached before: a first contact that fails is most often a wrong endpoint.
+    let from_ms = random.range(6_000, 15_000);
+    let to_ms = from_ms + u64::try_from(length.as_millis()).unwrap_or(u64::MAX / 2);
+    let weather = Weather::outage(from_ms, to_ms);
+    let mut played = play_plan(seed, random, &plan, weather, scratch, true);
+    if played.ending == Ending::Complete && played.counts.starts > 1 {
+        let why = "the run did not outlast the outage".to_owned();
+        played.ending = Ending::Violation(why);
+    }
+    played
+}
+
+fn play_plan(
+    seed: u64,
+    mut random: Random,
+    plan: &Plan,
+    weather: Weather,
+    scratch: &Scratch,
+    with_history: bool,
+) -> Played {
     let tables = plan.script.tables.iter();
     let service = Service::new(tables.map(|t| (t.name, t.partitioned, t.keyed)));
     let world = World::new(random.next(), weather, service, with_history);
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| supervise(&plan, &world, scratch)));
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| supervise(plan, &world, scratch)));
     let ending = outcome.unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()

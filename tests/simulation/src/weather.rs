@@ -117,6 +117,20 @@ impl Weather {
         }
     }
 
+    /// Nothing goes wrong but that nobody listens for a time.
+    pub(crate) fn outage(from_ms: u64, to_ms: u64) -> Self {
+        Self {
+            fates: Vec::new(),
+            outages: vec![(from_ms, to_ms)],
+            calm_ms: to_ms,
+            expiry: 0,
+            slow_commits: 0,
+            forgets: false,
+            moves: 0,
+            traps: 0,
+        }
+    }
+
     pub(crate) fn is_out(&self, now_ms: u64) -> bool {
         self.outages
             .iter()

@@ -1,6 +1,8 @@
 //! Thousands of schedules, the same ones each time.
 
-use longshore_simulation::{Scratch, play, play_all};
+use std::time::Duration;
+
+use longshore_simulation::{Ending, Scratch, play, play_all, play_outage};
 
 /// `cargo xtask simulate --schedules N` plays more.
 const SCHEDULES: u64 = 5_000;
@@ -35,4 +37,18 @@ fn nothing_is_lost_and_nothing_is_there_twice() {
     ] {
         assert!(count > 0, "{summary:?}");
     }
+}
+
+#[test]
+fn a_run_with_the_usual_settings_outlasts_half_an_hour_without_the_service() {
+    let scratch = Scratch::new().unwrap();
+    let mut met = 0;
+    for seed in 0..200 {
+        let played = play_outage(seed, Duration::from_secs(30 * 60), &scratch);
+        let history = played.history.join("\n");
+        assert_eq!(played.ending, Ending::Complete, "seed {seed}\n{history}");
+        met += u64::from(played.simulated_ms > 30 * 60_000);
+    }
+    // The others were done before the outage began.
+    assert!(met > 100, "{met}");
 }

@@ -65,7 +65,10 @@ impl<'a> Attempt<'a> {
     pub(super) fn new(coordinator: &'a mut Coordinator, report: &'a mut Report) -> Self {
         Self {
             targets: Targets::new(coordinator.settings.parallelism.max(1) as usize),
-            contacted: Arc::new(AtomicBool::new(report.checkpoints > 0)),
+            // A run starts over only from what it lost at the service, so it had reached it.
+            contacted: Arc::new(AtomicBool::new(
+                report.checkpoints > 0 || report.restarts > 0,
+            )),
             coordinator,
             report,
             instances: Vec::new(),

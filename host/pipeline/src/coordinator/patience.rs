@@ -17,7 +17,7 @@ pub struct RetryPolicy {
     /// How long to go on trying to reach the service for the first time, beyond the sink's own
     /// repeats. Default: not at all, because most often the endpoint is wrong.
     pub first_contact: Duration,
-    /// How long to try once the service has answered. Default 10 minutes.
+    /// How long to try once the service has answered. Default 1 hour.
     pub give_up_after: Duration,
     /// How often to start over from the last checkpoint without getting to the next. Default 3.
     pub restarts: u32,
@@ -27,7 +27,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             first_contact: Duration::ZERO,
-            give_up_after: Duration::from_secs(600),
+            give_up_after: Duration::from_secs(3_600),
             restarts: 3,
         }
     }
