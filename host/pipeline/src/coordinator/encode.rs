@@ -8,8 +8,9 @@ use arrow_schema::{ArrowError, Schema};
 use longshore_runtime::contract::{MAX_BATCH_BYTES, OPERATION_COLUMN, RowOp};
 
 /// What a message should stay under: three copies of it exist at once (here, on its way, and in
-/// the component), and credit is given in smaller steps.
-const TARGET_BYTES: usize = 4 << 20;
+/// the component), credit is given in larger steps, and the processor's cache holds one of this size
+/// while its rows are spread over buckets.
+const TARGET_BYTES: usize = 256 << 10;
 
 /// Bytes a message needs beside its values: metadata, and padding of each buffer.
 const BYTES_PER_MESSAGE: usize = 1024;

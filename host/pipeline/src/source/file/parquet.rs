@@ -7,6 +7,8 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Type;
+use parquet::file::metadata::ColumnChunkMetaData;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -175,7 +177,7 @@ impl OpenFile {
                     return Ok(None);
                 };
                 let rows = u64::try_from(group.num_rows()).unwrap_or(0);
-                let bytes = u64::try_from(group.total_byte_size()).unwrap_or(0);
+                let bytes = group.columns().iter().map(decoded_size).sum();
                 let file = self
                     .file
                     .try_clone()
@@ -215,6 +217,27 @@ impl OpenFile {
         }
         batch.slice(0, rows)
     }
+}
+
+/// About so many bytes are the values of a column in memory; a dictionary makes them few in the file.
+fn decoded_size(column: &ColumnChunkMetaData) -> u64 {
+    let values = u64::try_from(column.num_values()).unwrap_or(0);
+    let of_all = |bytes: i64| u64::try_from(bytes).unwrap_or(0);
+    let decoded = match column.column_type() {
+        Type::BOOLEAN => values / 8,
+        Type::INT32 | Type::FLOAT => values.saturating_mul(4),
+        Type::INT64 | Type::DOUBLE | Type::INT96 => values.saturating_mul(8),
+        // Not every writer notes the length of its texts.
+        Type::BYTE_ARRAY => column
+            .unencoded_byte_array_data_bytes()
+            .map_or(0, of_all)
+            .saturating_add(values.saturating_mul(4)),
+        Type::FIXED_LEN_BYTE_ARRAY => {
+            let length = u64::try_from(column.column_descr().type_length()).unwrap_or(0);
+            values.saturating_mul(length)
+        }
+    };
+    decoded.max(of_all(column.uncompressed_size()))
 }
 
 impl Source for ParquetSource {
