@@ -109,6 +109,10 @@ pub struct Pyodps;
 #[derive(Debug, Clone, Copy)]
 pub struct JavaSdk;
 
+/// The Go SDK from the Go proxy.
+#[derive(Debug, Clone, Copy)]
+pub struct GoSdk;
+
 static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 static CLASS_PATH: OnceLock<Result<String, String>> = OnceLock::new();
 
@@ -267,6 +271,20 @@ impl JavaSdk {
             class,
         ]);
         command
+    }
+}
+
+impl GoSdk {
+    /// Compiles a program against the SDK, of which its `go.mod` says the version.
+    ///
+    /// # Errors
+    /// When it can not be compiled.
+    pub fn build(source: &Path) -> Result<PathBuf> {
+        let name = source.file_name().context("the source has a name")?;
+        let program = workspace().join("target/conformance/go").join(name);
+        let build = ["build", "-C", path(source)?, "-o", path(&program)?, "."];
+        tool("go", &build, "install Go 1.21 or later")?;
+        Ok(program)
     }
 }
 

@@ -9,17 +9,21 @@
 mod changes;
 mod clients;
 mod longshore;
+mod random;
 mod recorder;
 mod rows;
 mod scene;
 mod server;
+mod signal;
 mod tls;
 
 pub use changes::{Changes, PARTITIONS, row};
-pub use clients::{Client, JavaSdk, Pyodps};
+pub use clients::{Client, GoSdk, JavaSdk, Pyodps};
 pub use longshore::{Run, binary, longshore, workspace};
+pub use random::Random;
 pub use recorder::Recorder;
 pub use rows::{assert_same_rows, dataset, rows_of};
 pub use scene::Scene;
 pub use server::LocalServer;
+pub use signal::signal;
 pub use tls::TlsFront;

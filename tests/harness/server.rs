@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{Run, longshore};
+use crate::{Run, longshore, signal};
 
 /// A running local server; killed when dropped.
 #[derive(Debug)]
@@ -217,11 +217,7 @@ impl LocalServer {
     /// # Errors
     /// When there is no such process any more.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let status = Command::new("kill")
-            .args([name, &self.child.id().to_string()])
-            .status()?;
-        anyhow::ensure!(status.success(), "kill {name}: {status}");
-        Ok(())
+        signal(self.child.id(), name)
     }
 
     /// SIGKILL.

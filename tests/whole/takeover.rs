@@ -6,19 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use longshore_tests::{Client, LocalServer, Pyodps, Run, longshore};
+use longshore_tests::{Client, LocalServer, Pyodps, Run, longshore, signal};
 use serde_json::Value;
 
 const ROWS: u64 = 120_000;
-
-/// Sends a signal, by its name.
-fn signal(process: &Child, name: &str) -> Result<()> {
-    let status = Command::new("kill")
-        .args([name, &process.id().to_string()])
-        .status()?;
-    ensure!(status.success(), "kill {name}: {status}");
-    Ok(())
-}
 
 fn rows_visible(server: &LocalServer) -> Result<u64> {
     let tables = server.inspect(&["tables"])?;
@@ -65,7 +56,7 @@ fn a_run_that_slept_while_another_took_over_commits_nothing_when_it_wakes_up() -
     while rows_visible(&server)? == 0 {
         ensure!(sleeper.try_wait()?.is_none(), "the first run ended early");
     }
-    signal(&sleeper, "-STOP")?;
+    signal(sleeper.id(), "-STOP")?;
     // The lock is held on: without its removal a second run is refused.
     let second = Run::of(&mut start(directory, &[])?)?;
     assert_eq!(second.code, 8, "{second:?}");
@@ -78,12 +69,12 @@ fn a_run_that_slept_while_another_took_over_commits_nothing_when_it_wakes_up() -
         }
         // It fell asleep in the middle of writing its store: let it finish that.
         ensure!(second.stderr.contains("database is locked"), "{second:?}");
-        signal(&sleeper, "-CONT")?;
-        signal(&sleeper, "-STOP")?;
+        signal(sleeper.id(), "-CONT")?;
+        signal(sleeper.id(), "-STOP")?;
     }
     assert_eq!(rows_visible(&server)?, ROWS);
 
-    signal(&sleeper, "-CONT")?;
+    signal(sleeper.id(), "-CONT")?;
     let (code, stderr) = stderr_of(sleeper)?;
     assert_eq!(code, 8, "{stderr}");
     assert!(stderr.contains("another run has taken over"), "{stderr}");

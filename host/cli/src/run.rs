@@ -77,7 +77,6 @@ async fn run_into(
         Some(address) => Some(metrics::serve(address, Arc::clone(&live)).await?),
         None => None,
     };
-    let pipeline = &loaded.definition.pipeline;
     let coordinator = coordinator(loaded, sink, store, Arc::clone(&live), stop);
     let setup = started.elapsed();
     let display = progress::start(live);
@@ -85,14 +84,8 @@ async fn run_into(
     let (mut report, result) = coordinator.run().instrument(span).await;
     display.finish();
     report.started_after(setup);
-    let outcome = result.map_err(|error| {
-        let failure = match error {
-            RunError::Source(error) => loaded.source_failure(error),
-            RunError::StopLimit => stop_limit(pipeline.stop_timeout),
-            error => Failure::from(error).about_service(sink.endpoint()),
-        };
-        failure.with_report(json!(report))
-    })?;
+    let outcome =
+        result.map_err(|error| failure(loaded, sink, error).with_report(json!(report)))?;
     let nothing = report.rows().read == 0 && report.left_out.filtered == 0;
     if outcome == Outcome::Finished && nothing && report.resumed_from.is_none() {
         return Err(empty(loaded, &report));
@@ -143,8 +136,17 @@ pub(crate) fn coordinator(
     }
 }
 
+/// What ended the run, with the place in the definition, or at the service, that it is about.
+pub(crate) fn failure(loaded: &definition::Loaded, sink: &Sink, error: RunError) -> Failure {
+    match error {
+        RunError::Source(error) => loaded.source_failure(error),
+        RunError::StopLimit => stop_limit(loaded.definition.pipeline.stop_timeout),
+        error => Failure::from(error).about_service(sink.endpoint()),
+    }
+}
+
 /// The failure for a run that a signal stopped, with its checkpoint incomplete.
-pub(crate) fn stop_limit(limit: Duration) -> Failure {
+fn stop_limit(limit: Duration) -> Failure {
     Failure::new(
         Exit::Interrupted,
         format!("stopped before the checkpoint was complete: {limit:?} were not enough"),

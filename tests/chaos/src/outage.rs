@@ -5,14 +5,13 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use arrow_array::{Int64Array, RecordBatch, StringArray, cast::AsArray as _, types::Int64Type};
 use arrow_schema::{DataType, Field, Schema};
-use longshore_tests::LocalServer;
+use longshore_tests::{LocalServer, signal};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -246,9 +245,7 @@ impl Watched<'_> {
 
     /// Asks the host to stop after a checkpoint, and waits for it.
     fn stop(&mut self) -> Result<()> {
-        let id = self.host.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status()?;
-        ensure!(sent.success(), "SIGTERM can not be sent");
+        signal(self.host.id(), "-TERM")?;
         match self.host.ended_by(Instant::now() + LIMIT)? {
             Some(Exit::Done) => Ok(()),
             exit => bail!("the host was asked to stop: {exit:?}"),

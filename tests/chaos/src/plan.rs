@@ -1,9 +1,9 @@
 //! What a seed makes of a run.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::random::Random;
 use crate::table::{TABLES, TableKind};
+use longshore_tests::Random;
 
 /// Who is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,12 +66,12 @@ impl Plan {
     pub fn of(seed: u64, within: Duration) -> Self {
         let mut random = Random::new(seed);
         let table = TABLES[(seed % TABLES.len() as u64) as usize];
-        let interval_ms = random.pick(&[1, 5, 20, 60]).unwrap_or(5);
-        let kills = 1 + random.below(4);
+        let interval_ms = random.pick(&[1, 5, 20, 60]);
+        let kills = random.range(1, 4);
         Self {
             table,
-            tunnel: random.pick(&["batch", "arrow"]).unwrap_or("batch"),
-            parallelism: 1 + random.below(3),
+            tunnel: random.pick(&["batch", "arrow"]),
+            parallelism: random.range(1, 3),
             checkpoint_interval: Duration::from_millis(interval_ms),
             kills: (0..kills).map(|_| Kill::of(&mut random, within)).collect(),
         }
@@ -81,12 +81,25 @@ impl Plan {
 impl Kill {
     fn of(random: &mut Random, within: Duration) -> Self {
         Self {
-            victim: random.pick(&VICTIMS).unwrap_or(Victim::Host),
-            after: random.within(within),
-            away: random.within(Duration::from_millis(120)),
-            host_returns_first: random.coin(),
+            victim: random.pick(&VICTIMS),
+            after: time(random, within),
+            away: time(random, Duration::from_millis(120)),
+            host_returns_first: random.pick(&[true, false]),
         }
     }
+}
+
+/// A seed that nobody chose, short enough to type.
+#[must_use]
+pub fn fresh_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_nanos() as u64 % 1_000_000_000
+}
+
+/// From 0 to `limit`, to the microsecond.
+fn time(random: &mut Random, limit: Duration) -> Duration {
+    let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(random.range(0, limit.saturating_sub(1)))
 }
 
 #[cfg(test)]

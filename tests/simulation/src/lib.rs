@@ -18,7 +18,6 @@ mod campaign;
 mod convert;
 mod driver;
 mod network;
-mod random;
 mod schedule;
 mod service;
 mod source;

@@ -16,9 +16,9 @@ use longshore_pipeline::definition::RouteMode;
 use longshore_pipeline::evolution::SchemaEvolution;
 use longshore_pipeline::report::Outcome;
 use longshore_pipeline::route::Router;
+use longshore_tests::Random;
 
 use crate::driver::Factory;
-use crate::random::Random;
 use crate::service::Service;
 use crate::source::{Expected, Script};
 use crate::weather::Weather;

@@ -10,8 +10,8 @@ use longshore_pipeline::source::{
     OP_COLUMN, Operation, Origin, OriginUnit, Position, Source, SourceBatch, SourceError,
     SourceErrorKind, SourceEvent, SourceStats, SourceTable, TableId,
 };
+use longshore_tests::Random;
 
-use crate::random::Random;
 use crate::service::Rows;
 
 /// One of the tables there are.

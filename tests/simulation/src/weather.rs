@@ -3,7 +3,8 @@
 //! Each schedule draws a few kinds of faults and a rate for each, instead of a little of
 //! everything: a rare fault that is alone reaches places that a storm never gets to.
 
-use crate::random::Random;
+use longshore_tests::Random;
+
 use crate::service::SessionRules;
 
 /// What becomes of one request.

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use longshore_core::contract::Now;
 use longshore_core::request::{Request, RequestId, Response, TransportError};
 use longshore_pipeline::coordinator::{Platform, Sleep, SourceReader};
+use longshore_tests::Random;
 
 use crate::network;
-use crate::random::Random;
 use crate::service::Service;
 use crate::weather::Weather;
 

@@ -68,28 +68,13 @@ impl RecordStream {
         &self.pending
     }
 
-    /// Compresses the pending bytes to the end of `out`.
+    /// Compresses the pending bytes to the end of `out`, in whole blocks of the compressor: what is
+    /// less than a block stays pending.
     ///
     /// # Errors
     ///
     /// Where the compressor fails; the pending bytes stay.
     pub fn drain_into(
-        &mut self,
-        compressor: &mut Compressor,
-        out: &mut Vec<u8>,
-    ) -> Result<(), CompressionError> {
-        compressor.write(&self.pending, out)?;
-        self.drained += self.pending.len() as u64;
-        self.pending.clear();
-        Ok(())
-    }
-
-    /// As [`drain_into`](Self::drain_into), for whole blocks of the compressor only.
-    ///
-    /// # Errors
-    ///
-    /// Where the compressor fails; the pending bytes stay.
-    pub fn drain_blocks_into(
         &mut self,
         compressor: &mut Compressor,
         out: &mut Vec<u8>,
@@ -109,7 +94,8 @@ impl RecordStream {
         std::mem::take(&mut self.pending)
     }
 
-    /// Appends the footer. The stream is complete then: drain or take it, and [`clear`](Self::clear).
+    /// Appends the footer. The stream is complete then: use its [`bytes`](Self::bytes) or take them,
+    /// and [`clear`](Self::clear).
     pub fn finish(&mut self) {
         Word::short(u64::from(META_COUNT)).push(&mut self.pending, 4);
         push_varint(

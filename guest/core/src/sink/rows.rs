@@ -139,7 +139,7 @@ impl Records {
             }
         };
         packed.append(piece, |compressor, piece| {
-            self.stream.drain_blocks_into(compressor, piece)
+            self.stream.drain_into(compressor, piece)
         })
     }
 

@@ -132,3 +132,26 @@ fn names() {
             .contains("snappy")
     );
 }
+
+/// Pieces of two bodies in turn, each as if it were alone.
+#[test]
+fn compressors_that_share_tables_do_not_mix_their_bodies() {
+    for compression in ALL {
+        let bodies = [sample(700_000), sample(300_001).into_iter().rev().collect()];
+        let first = Compressor::new(compression);
+        let mut shared = [first.sharing_tables(), first];
+        let mut together = [Vec::new(), Vec::new()];
+        for at in (0..700_000).step_by(40_000) {
+            for (n, body) in bodies.iter().enumerate() {
+                let piece = body.get(at..body.len().min(at + 40_000));
+                let piece = piece.unwrap_or_default();
+                shared[n].write(piece, &mut together[n]).unwrap();
+            }
+        }
+        for (n, body) in bodies.iter().enumerate() {
+            shared[n].finish(&mut together[n]).unwrap();
+            let plain = decompress(compression.content_encoding(), &together[n]);
+            assert!(plain == *body, "{compression}: body {n} is another one");
+        }
+    }
+}

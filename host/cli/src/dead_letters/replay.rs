@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use longshore_pipeline::checkpoint_store::CheckpointStore;
-use longshore_pipeline::coordinator::{ReplaySelection, Replayed, RunError, stop_channel};
+use longshore_pipeline::coordinator::{ReplaySelection, Replayed, stop_channel};
 use longshore_pipeline::report::LiveCounters;
 use serde_json::{Value, json};
 
@@ -46,13 +46,7 @@ async fn replay_into(
     let live = Arc::new(LiveCounters::default());
     let coordinator = run::coordinator(loaded, sink, store, live, stop);
     let (replayed, result) = coordinator.replay(selection).await;
-    result.map_err(|error| {
-        let failure = match error {
-            RunError::StopLimit => run::stop_limit(limit),
-            error => Failure::from(error).about_service(sink.endpoint()),
-        };
-        failure.with_report(document(&replayed))
-    })?;
+    result.map_err(|error| run::failure(loaded, sink, error).with_report(document(&replayed)))?;
     match args.output {
         Output::Json => println!("{:#}", document(&replayed)),
         Output::Human => print!("{}", text(&replayed)),

@@ -2,19 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Feeding, Place};
-
-const PIPELINE: &str = "\
-source:
-  type: file
-  path: orders.json
-  table: orders
-sink:
-  type: maxcompute
-  endpoint: local
-pipeline:
-  name: orders
-";
+use crate::support::{Feeding, ORDERS, Place};
 
 const ROWS: &str = "{\"id\": 1}\n{\"id\": 2}\n{\"id\": 3}\n";
 
@@ -27,7 +15,7 @@ fn json(place: &Place, args: &[&str]) -> Value {
 
 #[test]
 fn checkpoints_are_listed_and_shown() {
-    let place = Place::with(PIPELINE, ("orders.json", ROWS));
+    let place = Place::with(ORDERS, ("orders.json", ROWS));
     let none = place
         .longshore(&["checkpoints", "list", "pipeline.yaml"])
         .expect(0);
@@ -63,7 +51,7 @@ fn checkpoints_are_listed_and_shown() {
 #[test]
 fn a_running_pipeline_can_be_looked_at_and_not_be_reset() {
     let place = Place::with(
-        &PIPELINE.replace("path: orders.json", "path: '-'\n  format: json"),
+        &ORDERS.replace("path: orders.json", "path: '-'\n  format: json"),
         ("x", ""),
     );
     let mut running = Feeding::start(&place, &["run", "pipeline.yaml"]);
@@ -92,7 +80,7 @@ fn a_running_pipeline_can_be_looked_at_and_not_be_reset() {
 
 #[test]
 fn a_reset_pipeline_starts_anew() {
-    let place = Place::with(PIPELINE, ("orders.json", ROWS));
+    let place = Place::with(ORDERS, ("orders.json", ROWS));
     place.run().expect(0);
     let told = place
         .longshore(&["checkpoints", "reset", "pipeline.yaml"])
@@ -108,7 +96,7 @@ fn a_reset_pipeline_starts_anew() {
 
 #[test]
 fn a_damaged_store_is_told_and_has_a_way_out() {
-    let place = Place::with(PIPELINE, ("orders.json", ROWS));
+    let place = Place::with(ORDERS, ("orders.json", ROWS));
     place.run().expect(0);
     let sound = json(&place, &["checkpoints", "repair", "pipeline.yaml"]);
     assert_eq!(sound["outcome"], "sound");
@@ -136,7 +124,7 @@ fn a_damaged_store_is_told_and_has_a_way_out() {
 
 #[test]
 fn a_store_from_a_backup_is_not_silently_gone_on_from() {
-    let place = Place::with(PIPELINE, ("orders.json", ROWS));
+    let place = Place::with(ORDERS, ("orders.json", ROWS));
     place.run().expect(0);
     let store = place.path().join(".longshore/orders.db");
     let backup = std::fs::read(&store).unwrap();
@@ -158,7 +146,7 @@ fn a_store_from_a_backup_is_not_silently_gone_on_from() {
 
 #[test]
 fn a_file_that_is_no_store_is_left_alone() {
-    let pipeline = format!("{PIPELINE}  checkpoint-path: notes.txt\n");
+    let pipeline = format!("{ORDERS}  checkpoint-path: notes.txt\n");
     let place = Place::with(&pipeline, ("orders.json", ROWS));
     place.write("notes.txt", "milk, bread and a lot of other things");
     for args in [

@@ -2,19 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Feeding, Place, Server, Shared};
-
-const APPEND: &str = "\
-source:
-  type: file
-  path: orders.json
-  table: orders
-sink:
-  type: maxcompute
-  endpoint: local
-pipeline:
-  name: orders
-";
+use crate::support::{Feeding, ORDERS, Place, Server, Shared};
 
 const ROWS: &str = "\
 {\"id\": 1, \"city\": \"杭州\", \"amount\": 1.5}
@@ -24,7 +12,7 @@ const ROWS: &str = "\
 
 #[test]
 fn a_json_file_goes_into_the_embedded_server_once() {
-    let place = Place::with(APPEND, ("orders.json", ROWS));
+    let place = Place::with(ORDERS, ("orders.json", ROWS));
     let first = place.run().expect(0);
     assert!(first.stdout.contains("orders"), "{first:#?}");
     assert!(first.stdout.contains("finished in"), "{first:#?}");
@@ -47,7 +35,7 @@ fn a_json_file_goes_into_the_embedded_server_once() {
 
 #[test]
 fn fresh_reads_the_source_again() {
-    let place = Place::with(APPEND, ("orders.json", ROWS));
+    let place = Place::with(ORDERS, ("orders.json", ROWS));
     place.run().expect(0);
     place
         .longshore(&["run", "pipeline.yaml", "--fresh"])
@@ -57,7 +45,7 @@ fn fresh_reads_the_source_again() {
 
 #[test]
 fn several_writers_write_every_row_once() {
-    let keyed = APPEND
+    let keyed = ORDERS
         .replace("  table: orders\n", "  table: orders\n  primary-key: id\n")
         .replace("  name: orders\n", "  name: orders\n  parallelism: 3\n");
     let rows: String = (0..500)
@@ -70,7 +58,7 @@ fn several_writers_write_every_row_once() {
 
 #[test]
 fn changes_are_applied_by_key() {
-    let pipeline = APPEND.replace(
+    let pipeline = ORDERS.replace(
         "  table: orders\n",
         "  format: debezium-json\n  primary-key: id\n",
     );
@@ -108,7 +96,7 @@ fn changes_are_applied_by_key() {
 
 #[test]
 fn deletes_on_an_append_table_are_counted_as_skipped() {
-    let pipeline = APPEND.replace("  table: orders\n", "  format: debezium-json\n");
+    let pipeline = ORDERS.replace("  table: orders\n", "  format: debezium-json\n");
     let events = "\
 {\"op\":\"c\",\"before\":null,\"after\":{\"id\":1},\"source\":{\"db\":\"shop\",\"table\":\"orders\"}}
 {\"op\":\"d\",\"before\":{\"id\":1},\"after\":null,\"source\":{\"db\":\"shop\",\"table\":\"orders\"}}
@@ -124,7 +112,7 @@ fn deletes_on_an_append_table_are_counted_as_skipped() {
 
 #[test]
 fn deletes_on_an_append_table_are_logged_where_that_is_asked_for() {
-    let pipeline = APPEND
+    let pipeline = ORDERS
         .replace("  table: orders\n", "  format: debezium-json\n")
         .replace(
             "  endpoint: local\n",
@@ -141,7 +129,7 @@ fn deletes_on_an_append_table_are_logged_where_that_is_asked_for() {
 
 #[test]
 fn files_of_a_pattern_are_read_in_order_and_unpacked() {
-    let pipeline = APPEND.replace("path: orders.json", "path: 'in/*.json*'");
+    let pipeline = ORDERS.replace("path: orders.json", "path: 'in/*.json*'");
     let place = Place::with(&pipeline, ("x", ""));
     std::fs::create_dir(place.path().join("in")).unwrap();
     let row = |id: u32| format!("{{\"id\": {id}, \"city\": \"杭州\"}}\n");
@@ -162,7 +150,7 @@ fn files_of_a_pattern_are_read_in_order_and_unpacked() {
 
 #[test]
 fn many_tables_appear_within_one_checkpoint() {
-    let pipeline = APPEND.replace("  table: orders\n", "  format: debezium-json\n");
+    let pipeline = ORDERS.replace("  table: orders\n", "  format: debezium-json\n");
     let events: String = (0..12)
         .map(|n| format!("{{\"op\":\"r\",\"after\":{{\"id\":{n}}},\"source\":{{\"db\":\"shop\",\"table\":\"t{n}\"}}}}\n"))
         .collect();
@@ -177,7 +165,7 @@ fn many_tables_appear_within_one_checkpoint() {
 
 #[test]
 fn every_table_tells_its_rows_and_seconds() {
-    let pipeline = APPEND.replace("  table: orders\n", "  format: debezium-json\n");
+    let pipeline = ORDERS.replace("  table: orders\n", "  format: debezium-json\n");
     let event = |table: &str, id: u32| {
         format!(
             "{{\"op\":\"c\",\"before\":null,\"after\":{{\"id\":{id}}},\"source\":{{\"db\":\"shop\",\"table\":\"{table}\"}}}}\n"
@@ -235,7 +223,7 @@ fn every_table_tells_its_rows_and_seconds() {
 fn a_pipeline_writes_into_a_server_it_did_not_start() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
-    let pipeline = APPEND.replace(
+    let pipeline = ORDERS.replace(
         "  endpoint: local\n",
         "  endpoint: ${ODPS_ENDPOINT}\n  project: ${ODPS_PROJECT}\n  accessId: ${ODPS_ACCESS_ID}\n  access-key: ${ODPS_ACCESS_KEY}\n",
     );
@@ -269,7 +257,7 @@ fn a_pipeline_writes_into_a_server_it_did_not_start() {
 
 #[test]
 fn options_of_the_embedded_server_are_known_by_every_spelling() {
-    let pipeline = APPEND.replace(
+    let pipeline = ORDERS.replace(
         "  endpoint: local\n",
         "  odps.end.point: local\n  odps.project.name: shop\n  accessId: me\n  odps.access.key: hush-hush\n",
     );
@@ -295,7 +283,7 @@ fn options_of_the_embedded_server_are_known_by_every_spelling() {
     // The run goes on from its checkpoint: spellings are no part of what the pipeline is.
     place.write(
         "pipeline.yaml",
-        &APPEND.replace("endpoint: local", "endpoint: local\n  project: shop"),
+        &ORDERS.replace("endpoint: local", "endpoint: local\n  project: shop"),
     );
     let again = place.run().expect(0);
     assert!(again.stdout.contains("nothing new"), "{again:#?}");
@@ -303,7 +291,7 @@ fn options_of_the_embedded_server_are_known_by_every_spelling() {
 
 #[test]
 fn an_option_given_twice_under_two_spellings_is_refused() {
-    let pipeline = APPEND.replace(
+    let pipeline = ORDERS.replace(
         "  endpoint: local\n",
         "  endpoint: local\n  project: a\n  odps.project.name: b\n",
     );
@@ -317,7 +305,7 @@ fn an_option_given_twice_under_two_spellings_is_refused() {
 #[test]
 fn a_signal_stops_a_run_and_a_second_run_can_not_share_its_store() {
     let place = Place::with(
-        &APPEND.replace("path: orders.json", "path: '-'\n  format: json"),
+        &ORDERS.replace("path: orders.json", "path: '-'\n  format: json"),
         ("x", ""),
     );
     let mut running = Feeding::start(&place, &["run", "pipeline.yaml"]);
@@ -329,7 +317,7 @@ fn a_signal_stops_a_run_and_a_second_run_can_not_share_its_store() {
             "other.yaml",
             &format!(
                 "{}  checkpoint-path: .longshore/orders.db\n",
-                APPEND.replace("endpoint: local", "endpoint: local\n  data: other")
+                ORDERS.replace("endpoint: local", "endpoint: local\n  data: other")
             ),
         );
         let ended = place.longshore(&["run", other.file_name().unwrap().to_str().unwrap()]);
@@ -355,7 +343,7 @@ fn a_stopped_run_that_can_not_complete_its_checkpoint_ends_at_the_limit() {
     let place = Place::with(
         &format!(
             "{}  stop-timeout: 300ms\n",
-            APPEND
+            ORDERS
                 .replace("path: orders.json", "path: '-'\n  format: json")
                 .replace("endpoint: local", &endpoint)
         ),

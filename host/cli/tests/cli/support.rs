@@ -4,6 +4,19 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+/// Reads `orders.json` into a table at the embedded server.
+pub(crate) const ORDERS: &str = "\
+source:
+  type: file
+  path: orders.json
+  table: orders
+sink:
+  type: maxcompute
+  endpoint: local
+pipeline:
+  name: orders
+";
+
 /// The program; its compiled component is cached for all tests.
 pub(crate) fn longshore() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));

@@ -12,7 +12,7 @@ use crate::checkpoint_store::{DeadLetterReader, Identity, StoreError};
 use crate::dead_letters::{ExportForm, export};
 use crate::definition::RouteMode;
 use crate::route::Router;
-use fake::{Fault, Moment, Service, Sink, batches, keyed_batches};
+use fake::{DEATHS, Fault, Moment, Service, Sink, batches, keyed_batches};
 
 /// Everything a run needs, over one directory and one service.
 struct Bench {
@@ -135,13 +135,7 @@ async fn what_the_source_gained_is_all_that_the_next_run_reads() {
 /// A run that dies at each of these points, and the run after it, together write every row once.
 #[tokio::test]
 async fn a_run_goes_on_where_the_last_one_died() {
-    for fault in [
-        Fault::Prepare,
-        Fault::AfterPrepare,
-        Fault::CommitNothing,
-        Fault::CommitOne,
-        Fault::CommitAllUnanswered,
-    ] {
+    for fault in DEATHS {
         let mut bench = Bench::new(batches(6, 10));
         bench.parallelism = 3;
         bench.service.fail_once(fault);

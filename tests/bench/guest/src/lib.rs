@@ -69,8 +69,8 @@ impl Work {
                 .ok()?;
         }
         self.stream.finish();
-        self.stream
-            .drain_into(&mut self.compressor, &mut self.out)
+        self.compressor
+            .write(self.stream.bytes(), &mut self.out)
             .ok()?;
         self.compressor.finish(&mut self.out).ok()?;
         Some(self.out.len())

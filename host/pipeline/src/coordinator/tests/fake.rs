@@ -51,6 +51,15 @@ pub(super) enum Fault {
     KeepOddRowsAside,
 }
 
+/// Each ends a run, at another point of the two-phase commit.
+pub(super) const DEATHS: [Fault; 5] = [
+    Fault::Prepare,
+    Fault::AfterPrepare,
+    Fault::CommitNothing,
+    Fault::CommitOne,
+    Fault::CommitAllUnanswered,
+];
+
 /// A point that a sink comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {

@@ -28,13 +28,7 @@ fn dead_letters(bench: &Bench) -> u64 {
 
 #[tokio::test]
 async fn dead_letters_are_written_again_once_wherever_a_replay_dies() {
-    for fault in [
-        Fault::Prepare,
-        Fault::AfterPrepare,
-        Fault::CommitNothing,
-        Fault::CommitOne,
-        Fault::CommitAllUnanswered,
-    ] {
+    for fault in DEATHS {
         let bench = with_dead_letters().await;
         bench.service.always(Fault::AskForCheckpoints);
         bench.service.fail_once(fault);
