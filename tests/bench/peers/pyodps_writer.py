@@ -42,6 +42,9 @@ def main(way, shape, count, table_name, compression):
     elif way == "upsert":
         session = tunnel.create_upsert_session(table, compress_option=compress)
         stream = session.open_upsert_stream(compress=True)
+        # Past this limit it flushes all buckets at once from several threads, which pyodps 0.13.2 does not survive;
+        # each bucket is still sent at 1 MiB.
+        stream._max_buffer_size = sys.maxsize
         for row in records(pool, count):
             stream.upsert(session.new_record(row))
         stream.flush()

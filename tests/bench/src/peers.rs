@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 use clap::ValueEnum;
 use longshore_bench_rows::Shape;
-use longshore_tests::{JavaSdk, LocalServer, Pyodps, workspace};
+use longshore_tests::{GoSdk, JavaSdk, LocalServer, Pyodps, workspace};
 use serde_json::json;
 
 use crate::ceiling;
@@ -28,6 +28,14 @@ enum Writer {
     Longshore,
     Java(&'static str),
     Pyodps(&'static str),
+    Go(&'static str),
+}
+
+/// What was compiled for the comparison.
+struct Programs {
+    /// The class path of the Java writer.
+    java: String,
+    go: PathBuf,
 }
 
 impl Writer {
@@ -36,6 +44,7 @@ impl Writer {
             Self::Longshore => "longshore".to_owned(),
             Self::Java(way) => format!("Java SDK {way}"),
             Self::Pyodps(way) => format!("pyodps {way}"),
+            Self::Go(way) => format!("Go SDK {way}"),
         }
     }
 }
@@ -54,6 +63,7 @@ fn writers(delta: bool) -> &'static [Writer] {
             Writer::Java("record"),
             Writer::Pyodps("record"),
             Writer::Pyodps("arrow"),
+            Writer::Go("record"),
         ]
     }
 }
@@ -70,12 +80,15 @@ pub(crate) fn compare(rows: u64, runs: usize, output: Output) -> Result<()> {
     let directory = directory.path();
     let server = LocalServer::listen(&directory.join("data"), "127.0.0.1:0", &["--discard"])?;
     write_files(directory, rows)?;
-    let classes = JavaSdk::compile(&peer("JavaWriter.java"))?;
+    let programs = Programs {
+        java: JavaSdk::compile(&peer("JavaWriter.java"))?,
+        go: GoSdk::build(&peer("go-writer"))?,
+    };
     let mut lines = lines();
     // Longshore creates the tables, and compiles the component into its cache.
     for line in &lines {
         if matches!(line.writer, Writer::Longshore) {
-            once(directory, &server, &classes, line, rows)?;
+            once(directory, &server, &programs, line, rows)?;
         }
     }
     // Round by round, so that no writer has the machine in another state than the others.
@@ -88,7 +101,7 @@ pub(crate) fn compare(rows: u64, runs: usize, output: Output) -> Result<()> {
                 line.target.compression
             );
             line.runs
-                .push(once(directory, &server, &classes, line, rows)?);
+                .push(once(directory, &server, &programs, line, rows)?);
         }
     }
     let ceiling = ceiling::measure(directory, rows)?;
@@ -142,7 +155,7 @@ fn lines() -> Vec<Line> {
 fn print_text(lines: Vec<Line>, runs: usize, ceiling: &[ceiling::Ceiling]) {
     println!("the same rows into one local server that checks and discards, median of {runs}");
     println!(
-        "{:<14} {:<7} {:<16} {:>10} {:>14} {:>9} {:>10} {:>13}",
+        "{:<14} {:<7} {:<16} {:>10} {:>14} {:>9} {:>10} {:>13} {:>7}",
         "table",
         "codec",
         "writer",
@@ -150,16 +163,22 @@ fn print_text(lines: Vec<Line>, runs: usize, ceiling: &[ceiling::Ceiling]) {
         "k rows/CPU-s",
         "peak MiB",
         "sent MiB",
-        "first row ms"
+        "first row ms",
+        "CPU ×"
     );
+    let mut ours = f64::NAN;
     for line in lines {
         if let Some(median) = Measured::median(line.runs) {
+            if matches!(line.writer, Writer::Longshore) {
+                ours = median.rows_per_cpu_second();
+            }
             println!(
-                "{:<14} {:<7} {:<16} {}",
+                "{:<14} {:<7} {:<16} {} {:>7.1}",
                 line.target.table(),
                 line.target.compression,
                 line.writer.name(),
-                columns(&median)
+                columns(&median),
+                ours / median.rows_per_cpu_second()
             );
         }
     }
@@ -174,14 +193,15 @@ fn print_text(lines: Vec<Line>, runs: usize, ceiling: &[ceiling::Ceiling]) {
     }
     println!(
         "CPU, memory and time are those of the writing process, from its start to its end; Longshore reads its rows \
-         from Parquet, the others make theirs in memory; first row: until the first body byte is at the server"
+         from Parquet, the others make theirs in memory; first row: until the first body byte is at the server; CPU ×: how many times as many rows Longshore writes in a \
+         second of CPU; the Go SDK deflates at level 6, it has no other"
     );
 }
 
 fn once(
     directory: &Path,
     server: &LocalServer,
-    classes: &str,
+    programs: &Programs,
     line: &Line,
     narrow: u64,
 ) -> Result<Measured> {
@@ -191,12 +211,13 @@ fn once(
         Writer::Longshore => {
             return measure::run(&command(directory, server, target)?, rows, server);
         }
-        Writer::Java(way) => (JavaSdk::java(classes, "JavaWriter"), way),
+        Writer::Java(way) => (JavaSdk::java(&programs.java, "JavaWriter"), way),
         Writer::Pyodps(way) => {
             let mut command = Command::new(Pyodps::python()?);
             command.arg(peer("pyodps_writer.py"));
             (command, way)
         }
+        Writer::Go(way) => (Command::new(&programs.go), way),
     };
     command
         .arg(way)
