@@ -6,6 +6,8 @@ mod upload_window;
 pub use budget::RetryBudget;
 pub use upload_window::{Upload, UploadResult, UploadWindow};
 
+use jiff::fmt::rfc2822;
+
 use crate::error::{ErrorClass, SinkError};
 use crate::options::RetryOptions;
 use crate::request::{Response, TransportError, TransportErrorKind};
@@ -92,10 +94,7 @@ impl Failure {
     /// An answer other than 2xx.
     pub fn of_response(response: &Response) -> Self {
         let body = ServiceError::read(&response.body);
-        let retry_after = response
-            .header("Retry-After")
-            .and_then(|s| s.trim().parse::<u64>().ok())
-            .map(|s| s.min(180) * 1000);
+        let retry_after = retry_after_seconds(response).map(|s| s.min(180) * 1000);
         let code = body
             .code
             .unwrap_or_else(|| format!("HTTP{}", response.status));
@@ -255,6 +254,18 @@ impl Failure {
 
 fn clamp(ms: u64) -> u32 {
     u32::try_from(ms).unwrap_or(u32::MAX)
+}
+
+/// The wait of a `Retry-After` header (RFC 9110, 10.2.3): seconds, or a date, which is one of the
+/// service's clock and therefore counts from the answer's own `Date`.
+fn retry_after_seconds(response: &Response) -> Option<u64> {
+    let value = response.header("Retry-After")?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(seconds);
+    }
+    let date = |text: &str| rfc2822::parse(text.trim()).ok();
+    let wait = date(value)?.duration_since(&date(response.header("Date")?)?);
+    Some(u64::try_from(wait.as_secs()).unwrap_or(0))
 }
 
 fn classify(status: u16, code: &str, retry_after: bool) -> RetryClass {
@@ -468,6 +479,19 @@ mod tests {
         );
         assert_eq!(answer(409, &[("Retry-After", "2")], "").hold_ms, Some(2000));
         assert_eq!(answer(401, &[], "").class, RetryClass::Unauthenticated);
+    }
+
+    #[test]
+    fn a_date_to_retry_after_counts_by_the_clock_of_the_service() {
+        let hold = |after: &str, date: &str| {
+            answer(429, &[("Retry-After", after), ("Date", date)], "").hold_ms
+        };
+        let now = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(hold("Sun, 06 Nov 1994 08:49:44 GMT", now), Some(7_000));
+        assert_eq!(hold("Sun, 06 Nov 1994 08:49:30 GMT", now), Some(0));
+        assert_eq!(hold("Mon, 07 Nov 1994 08:49:37 GMT", now), Some(180_000));
+        assert_eq!(hold("soon", now), None);
+        assert_eq!(hold("Sun, 06 Nov 1994 08:49:44 GMT", "today"), None);
     }
 
     #[test]
