@@ -17,6 +17,7 @@ use super::dead_letter_box::DeadLetterBox;
 use super::driver::SinkDriver;
 use super::error::RunError;
 use super::instance::{Command, Instance, Prepared, Rows, SinkCounts};
+use super::meanwhile::{Kept, hear};
 use super::notes::{Notes, WatchedState};
 use super::patience::Patience;
 use super::source_thread::{self, FromSource};
@@ -26,7 +27,7 @@ use crate::checkpoint_store::{Checkpoint, NewCheckpoint, Pending, TableRows};
 use crate::dead_letters::{DeadLetterBatch, write_files};
 use crate::evolution::TableChange;
 use crate::report::{Outcome, Report};
-use crate::source::{OP_COLUMN, Operation, Position, SourceBatch, SourceEvent};
+use crate::source::{OP_COLUMN, Operation, Position, SourceBatch, SourceEvent, SourceStats};
 
 /// Commands waiting for one instance. A batch is about 1 MiB.
 const QUEUE: usize = 1;
@@ -49,11 +50,19 @@ pub(super) struct Attempt<'a> {
     tasks: JoinSet<Result<(), RunError>>,
     pub(super) notes: Arc<Notes>,
     committer: Option<Box<dyn SinkDriver>>,
+    /// The instance that changes tables, once one was to be changed.
+    pub(super) statements: Option<mpsc::Sender<Command>>,
+    /// What the source says.
+    pub(super) events: Option<mpsc::Receiver<FromSource>>,
+    /// What it said while a table was being changed.
+    pub(super) kept: Kept,
     contacted: Arc<AtomicBool>,
-    /// Where the source goes on after the rows handed out so far.
+    /// Where the source goes on after the rows that came so far.
     pub(super) cut: Option<Position>,
     /// The last batch completed a cut.
     pub(super) at_cut: bool,
+    /// Batches that came.
+    pub(super) arrivals: u64,
     pub(super) rows_seen: bool,
     /// Rows were handed out since the last checkpoint.
     pub(super) unstored: bool,
@@ -75,8 +84,12 @@ impl<'a> Attempt<'a> {
             tasks: JoinSet::new(),
             notes: Arc::default(),
             committer: None,
+            statements: None,
+            events: None,
+            kept: Kept::default(),
             cut: None,
             at_cut: true,
+            arrivals: 0,
             rows_seen: false,
             unstored: false,
             bytes_sent: 0,
@@ -120,7 +133,7 @@ impl<'a> Attempt<'a> {
         }
         let platform = Arc::clone(&self.coordinator.platform);
         let open = Arc::clone(&self.coordinator.source);
-        let mut events = source_thread::start(&*platform, open, position)?;
+        self.events = Some(source_thread::start(&*platform, open, position)?);
         self.open_instances(latest.as_ref()).await?;
 
         let interval = self.coordinator.settings.checkpoint_interval;
@@ -128,7 +141,13 @@ impl<'a> Attempt<'a> {
         let requests = Arc::clone(&self.coordinator.requests);
         let notes = Arc::clone(&self.notes);
         let mut stop = self.coordinator.stop.clone();
+        let resumed = latest.is_some();
         loop {
+            while let Some(said) = self.kept.take() {
+                if let Some(outcome) = self.take(said, resumed).await? {
+                    return Ok(outcome);
+                }
+            }
             let idle = self.at_cut;
             tokio::select! {
                 biased;
@@ -146,23 +165,15 @@ impl<'a> Attempt<'a> {
                     timer = platform.sleep(interval);
                 }
                 () = notes.changed() => self.store_notes()?,
-                event = events.recv() => match event {
-                    Some(FromSource::Event(event)) => self.take(*event).await?,
-                    Some(FromSource::Failed(error)) => return Err(error.into()),
-                    None => return Err(RunError::SourceDied),
-                    Some(FromSource::End(stats)) => {
-                        self.report.note_source(stats);
-                        let nothing_new = !self.rows_seen && latest.is_some();
-                        if !nothing_new {
-                            self.checkpoint(true).await?;
-                        }
-                        // The last rows may have been stored before the end was known.
-                        self.coordinator.store.mark_finished()?;
-                        self.dead_letters_stored(true)?;
-                        return Ok(match nothing_new {
-                            true => Outcome::NothingNew,
-                            false => Outcome::Finished,
-                        });
+                said = hear(&mut self.events) => {
+                    let said = said.ok_or(RunError::SourceDied)?;
+                    if let FromSource::Event(event) = &said
+                        && let SourceEvent::Batch(batch) = event.as_ref()
+                    {
+                        self.arrived(batch.position.as_ref());
+                    }
+                    if let Some(outcome) = self.take(said, resumed).await? {
+                        return Ok(outcome);
                     }
                 },
             }
@@ -193,27 +204,41 @@ impl<'a> Attempt<'a> {
             let stored = states.get(subtask as usize).filter(|_| same_number);
             let restore = noted.get(&subtask).or(stored);
             let name = format!("writer {subtask}");
-            let letter_box = DeadLetterBox::new(Arc::clone(&self.coordinator.requests));
-            let mut driver = self
-                .coordinator
-                .sink
-                .instance(&name, Arc::clone(&letter_box) as _)
-                .await
-                .map_err(|error| RunError::call("start the sink", error))?;
-            driver
-                .open_writer(&settings.sink_options, subtask, parallelism, restore)
-                .await
-                .map_err(|error| RunError::call("open the sink", error))?;
-            let (sender, receiver) = mpsc::channel(QUEUE);
             let checkpoint = latest.map_or(0, |checkpoint| checkpoint.id);
-            let notes = Arc::clone(&self.notes);
-            let state = WatchedState::new(subtask, checkpoint, restore.cloned(), notes);
-            let instance = Instance::new(name, driver, letter_box, self.patience(), state);
-            self.tasks
-                .spawn(instance.run(receiver).instrument(tracing::Span::current()));
+            let sender = self.open_instance(name, subtask, restore, checkpoint);
+            let sender = sender.await?;
             self.instances.push(sender);
         }
         Ok(())
+    }
+
+    pub(super) async fn open_instance(
+        &mut self,
+        name: String,
+        subtask: u32,
+        restore: Option<&State>,
+        checkpoint: u64,
+    ) -> Result<mpsc::Sender<Command>, RunError> {
+        let settings = &self.coordinator.settings;
+        let letter_box = DeadLetterBox::new(Arc::clone(&self.coordinator.requests));
+        let mut driver = self
+            .coordinator
+            .sink
+            .instance(&name, Arc::clone(&letter_box) as _)
+            .await
+            .map_err(|error| RunError::call("start the sink", error))?;
+        let parallelism = settings.parallelism.max(1);
+        driver
+            .open_writer(&settings.sink_options, subtask, parallelism, restore)
+            .await
+            .map_err(|error| RunError::call("open the sink", error))?;
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let notes = Arc::clone(&self.notes);
+        let state = WatchedState::new(subtask, checkpoint, restore.cloned(), notes);
+        let instance = Instance::new(name, driver, letter_box, self.patience(), state);
+        self.tasks
+            .spawn(instance.run(receiver).instrument(tracing::Span::current()));
+        Ok(sender)
     }
 
     fn patience(&self) -> Patience {
@@ -233,17 +258,49 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    async fn take(&mut self, event: SourceEvent) -> Result<(), RunError> {
-        match event {
-            SourceEvent::Table(table) => self.table_came(&table).await,
-            SourceEvent::Truncate(removal) => self.removed(removal, TableChange::Truncate).await,
-            SourceEvent::Drop(removal) => self.removed(removal, TableChange::Drop).await,
-            SourceEvent::Batch(batch) => self.deal(batch).await,
+    /// A batch came, with the position after it where it completes a cut.
+    pub(super) fn arrived(&mut self, position: Option<&Position>) {
+        self.arrivals += 1;
+        self.at_cut = position.is_some();
+        if let Some(position) = position {
+            self.cut = Some(position.clone());
         }
     }
 
+    /// Does what the source said; the outcome when that was its end.
+    async fn take(&mut self, said: FromSource, resumed: bool) -> Result<Option<Outcome>, RunError> {
+        match said {
+            FromSource::Event(event) => match *event {
+                SourceEvent::Table(table) => self.table_came(&table).await?,
+                SourceEvent::Truncate(removal) => {
+                    self.removed(removal, TableChange::Truncate).await?;
+                }
+                SourceEvent::Drop(removal) => self.removed(removal, TableChange::Drop).await?,
+                SourceEvent::Batch(batch) => self.deal(batch).await?,
+            },
+            FromSource::Failed(error) => return Err(error.into()),
+            FromSource::End(stats) => return self.ended(stats, resumed).await.map(Some),
+        }
+        Ok(None)
+    }
+
+    async fn ended(&mut self, stats: SourceStats, resumed: bool) -> Result<Outcome, RunError> {
+        self.report.note_source(stats);
+        let nothing_new = !self.rows_seen && resumed;
+        if !nothing_new {
+            self.checkpoint(true).await?;
+        }
+        // The last rows may have been stored before the end was known.
+        self.coordinator.store.mark_finished()?;
+        self.dead_letters_stored(true)?;
+        Ok(match nothing_new {
+            true => Outcome::NothingNew,
+            false => Outcome::Finished,
+        })
+    }
+
     /// Hands the rows of a batch to the instances.
-    async fn deal(&mut self, batch: SourceBatch) -> Result<(), RunError> {
+    pub(super) async fn deal(&mut self, batch: SourceBatch) -> Result<(), RunError> {
         let events = event_count(&batch.batch);
         let origin = Arc::new(batch.origin);
         for target in self.targets.of_source(batch.table) {
@@ -284,10 +341,6 @@ impl<'a> Attempt<'a> {
         live.bytes.fetch_add(batch.bytes, Ordering::Relaxed);
         self.rows_seen = true;
         self.unstored = true;
-        self.at_cut = batch.position.is_some();
-        if batch.position.is_some() {
-            self.cut = batch.position;
-        }
         Ok(())
     }
 
@@ -557,6 +610,7 @@ impl<'a> Attempt<'a> {
     /// Lets the instances end. Rows that were not prepared are given up.
     async fn close(&mut self) -> Result<(), RunError> {
         self.instances.clear();
+        self.statements = None;
         let mut result = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
             if !matches!(ended, Ok(Ok(()))) && result.is_ok() {

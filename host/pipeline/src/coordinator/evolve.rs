@@ -2,8 +2,9 @@
 //!
 //! Before a table changes, its rows are prepared and committed, and its alone: what is stored then
 //! says how far it is ahead of the last checkpoint, so that after a restart nothing is written
-//! twice. The change is made at one instance; all others hear of it with the next declaration. The
-//! sink takes a change that it finds made as done, so a run that died in between repeats it.
+//! twice. The change is made at an instance of its own; the writers hear of it with the next
+//! declaration. The sink takes a change that it finds made as done, so a run that died in between
+//! repeats it.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::encode::schema_message;
 use super::error::RunError;
 use super::instance::Command;
 use super::targets::Reshaped;
-use crate::evolution::{AddedColumn, ColumnPlace, TableChange, TableShape};
+use crate::evolution::{AddedColumn, ColumnPlace, TableChange};
 use crate::source::{Removal, SourceTable, TableId};
 
 /// Why a change is left out that no sink refused.
@@ -51,6 +52,7 @@ impl Attempt<'_> {
         removal: Removal,
         change: TableChange,
     ) -> Result<(), RunError> {
+        let arrivals = self.arrivals;
         let table = removal.table;
         let paths = self.paths_of(&table)?;
         let name = table.to_string();
@@ -71,12 +73,15 @@ impl Attempt<'_> {
             }
             self.changed(index, &table)?;
         }
-        self.cut = Some(removal.position);
-        self.at_cut = true;
+        // What came meanwhile has a later position.
+        if self.arrivals == arrivals {
+            self.cut = Some(removal.position);
+            self.at_cut = true;
+        }
         Ok(())
     }
 
-    fn paths_of(&mut self, table: &TableId) -> Result<Vec<TablePath>, RunError> {
+    pub(super) fn paths_of(&mut self, table: &TableId) -> Result<Vec<TablePath>, RunError> {
         let paths = self
             .coordinator
             .router
@@ -121,7 +126,12 @@ impl Attempt<'_> {
                 return Ok(());
             };
             let next = target.shape.after(&step);
-            match self.change_schema(index, &step, &next).await? {
+            self.coordinator.store.check_owner()?;
+            let at_service = contract(&step).map_err(|error| RunError::Encode {
+                table: target.path.to_string(),
+                reason: error.to_string(),
+            })?;
+            match self.change_schema(index, at_service, &next).await? {
                 Ok(()) => {
                     tracing::info!(table = %source, "{step}: done at the sink");
                     self.targets.adopt(index, next)?;
@@ -216,33 +226,6 @@ impl Attempt<'_> {
             target.unprepared = false;
         }
         Ok(())
-    }
-
-    /// Makes a change at the service. The inner error is the sink's refusal.
-    async fn change_schema(
-        &mut self,
-        index: usize,
-        change: &TableChange,
-        next: &TableShape,
-    ) -> Result<Result<(), RunError>, RunError> {
-        self.coordinator.store.check_owner()?;
-        let Some(target) = self.targets.tables.get(index) else {
-            return Ok(Ok(()));
-        };
-        let (done, answer) = oneshot::channel();
-        let command = Command::ChangeSchema {
-            change: contract(change).map_err(|error| RunError::Encode {
-                table: target.path.to_string(),
-                reason: error.to_string(),
-            })?,
-            next: Arc::new(target.next_declaration(next)?),
-            done,
-        };
-        self.send(0, command).await?;
-        match answer.await {
-            Ok(answer) => Ok(answer),
-            Err(_) => Err(self.first_failure().await),
-        }
     }
 }
 

@@ -25,6 +25,7 @@ mod encode;
 mod error;
 mod evolve;
 mod instance;
+mod meanwhile;
 mod notes;
 mod patience;
 mod platform;

@@ -140,6 +140,13 @@ impl Targets {
         indices
     }
 
+    /// Indices of those targets at `paths` that there are.
+    pub(super) fn at(&self, paths: &[TablePath]) -> Vec<usize> {
+        let tables = self.tables.iter().enumerate();
+        let there = tables.filter(|(_, target)| paths.contains(&target.path));
+        there.map(|(index, _)| index).collect()
+    }
+
     /// What the shape that a source table has now means for a target. A checkpoint knows the shape
     /// it had until [`Target::reshaped`].
     pub(super) fn reshape(

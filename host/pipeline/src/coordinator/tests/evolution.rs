@@ -161,6 +161,10 @@ struct Inner {
     /// Commits by table.
     commits: BTreeMap<String, u64>,
     changes: Vec<String>,
+    /// Rows that came, by table; those of a writer that died among them.
+    written: BTreeMap<String, usize>,
+    /// Changes take until so many rows have come for a table.
+    slow_until: Option<(&'static str, usize)>,
     refused: Option<&'static str>,
     /// The death and how many times it passes by before.
     death: Option<(Death, u64)>,
@@ -184,6 +188,16 @@ impl Service {
             }
             _ => Ok(()),
         }
+    }
+
+    fn is_slow(&self) -> bool {
+        let inner = self.lock();
+        inner.slow_until.is_some_and(|(table, rows)| {
+            inner
+                .written
+                .get(table)
+                .is_none_or(|written| *written < rows)
+        })
     }
 
     /// Rows as texts, in order: `id=1 x=x1`.
@@ -278,6 +292,9 @@ impl SinkDriver for Driver {
         change: &SchemaChange,
         next: &TableDecl,
     ) -> Result<(), CallError> {
+        while self.service.is_slow() {
+            tokio::task::yield_now().await;
+        }
         self.service.pass(Death::BeforeChange)?;
         let name = next.path.to_string();
         for (table, rows) in &self.tables {
@@ -361,6 +378,8 @@ impl SinkDriver for Driver {
     async fn write(&mut self, batch: &Batch) -> Result<Progress, CallError> {
         let (table, rows) = &mut self.tables[batch.table as usize];
         assert_eq!(table.schema_version, batch.schema_version);
+        let name = table.path.to_string();
+        *self.service.lock().written.entry(name).or_default() += batch.rows as usize;
         let mut stream = table.arrow_schema.clone();
         stream.extend_from_slice(&batch.ipc);
         for batch in StreamReader::try_new(stream.as_slice(), None).unwrap() {
@@ -503,6 +522,50 @@ fn evolve() -> SchemaEvolution {
 }
 
 const NEVER: Duration = Duration::from_secs(3600);
+
+/// The change of `a` ends when rows that come after it have been written to `other`, which is changed
+/// itself then.
+#[tokio::test]
+async fn rows_of_other_tables_go_on_while_a_table_is_changed() {
+    let steps = [
+        Step::Rows("a", &["id", "x"], 0..3),
+        Step::Rows("other", &["id"], 0..2),
+        Step::Rows("a", &["id", "x", "y"], 3..5),
+        Step::Rows("other", &["id"], 2..4),
+        Step::Rows("a", &["id", "x", "y"], 5..6),
+        Step::Rows("other", &["id"], 4..6),
+        Step::Renamed("a", &["id", "z", "y"], &[("x", "z")], 6..8),
+        Step::Rows("other", &["id", "w"], 6..8),
+        Step::Truncate("other"),
+        Step::Rows("other", &["id", "w"], 8..9),
+    ];
+    let deaths = [
+        None,
+        Some(Death::BeforeChange),
+        Some(Death::AfterChange),
+        Some(Death::AfterPrepare),
+        Some(Death::BeforeCommit),
+        Some(Death::AfterCommit),
+    ];
+    for parallelism in [1, 3] {
+        for interval in [Duration::from_millis(1), NEVER] {
+            for (death, passes) in deaths.into_iter().flat_map(|d| [(d, 0), (d, 1), (d, 2)]) {
+                let service = Arc::new(Service::default());
+                service.lock().slow_until = Some(("other", 6));
+                service.lock().death = death.map(|death| (death, passes));
+                let run = run(&steps, &service, evolve(), parallelism, interval);
+                let ended = tokio::time::timeout(Duration::from_secs(30), run).await;
+                let (_, result) = ended.expect("rows of `other` do not wait for the change of `a`");
+                assert_eq!(result.unwrap(), Outcome::Finished, "{death:?} {passes}");
+                let rows = service.rows("a");
+                assert_eq!(rows.len(), 8, "{death:?} {passes}: {rows:?}");
+                assert_eq!(rows[5], "id=5 z=x5 y=y5");
+                assert_eq!(rows[7], "id=7 z=z7 y=y7");
+                assert_eq!(service.rows("other"), ["id=8 w=w8"], "{death:?} {passes}");
+            }
+        }
+    }
+}
 
 #[tokio::test]
 async fn a_change_commits_its_own_table_only() {
