@@ -15,6 +15,8 @@ const TARGET_BYTES: usize = 256 << 10;
 /// Bytes a message needs beside its values: metadata, and padding of each buffer.
 const BYTES_PER_MESSAGE: usize = 1024;
 const BYTES_PER_COLUMN: usize = 512;
+/// A message of very many columns is larger, so that this share of it at most goes to those bytes.
+const BESIDE_VALUES: usize = 4;
 
 /// Encodes the batches of one `(table, schema version)` for one instance.
 pub(super) struct TableEncoder {
@@ -86,8 +88,10 @@ impl TableEncoder {
 /// The longest run of rows from `from` on that stays under the target, at least one row.
 fn fitting(batch: &RecordBatch, from: usize) -> Result<RecordBatch, ArrowError> {
     let rest = batch.slice(from, batch.num_rows().saturating_sub(from));
+    let beside_values = BYTES_PER_MESSAGE + BYTES_PER_COLUMN * batch.num_columns();
+    let target = TARGET_BYTES.max(beside_values * BESIDE_VALUES);
     let mut part = rest.clone();
-    while part.num_rows() > 1 && encoded_size(&part)? > TARGET_BYTES {
+    while part.num_rows() > 1 && beside_values + values_size(&part)? > target {
         part = part.slice(0, part.num_rows().div_ceil(2));
     }
     if part.num_rows() < rest.num_rows() && ends_inside_an_update(&part) {
@@ -110,13 +114,11 @@ fn ends_inside_an_update(batch: &RecordBatch) -> bool {
         == Some(RowOp::UpdateBefore.number())
 }
 
-fn encoded_size(batch: &RecordBatch) -> Result<usize, ArrowError> {
-    batch
-        .columns()
-        .iter()
-        .try_fold(BYTES_PER_MESSAGE, |sum, column| {
-            Ok(sum + BYTES_PER_COLUMN + column.to_data().get_slice_memory_size()?)
-        })
+fn values_size(batch: &RecordBatch) -> Result<usize, ArrowError> {
+    let sizes = batch.columns().iter();
+    sizes
+        .map(|column| column.to_data().get_slice_memory_size())
+        .sum()
 }
 
 #[cfg(test)]
@@ -191,6 +193,19 @@ mod tests {
             arrow::compute::concat_batches(&large.schema(), &back).unwrap(),
             large
         );
+    }
+
+    #[test]
+    fn a_message_of_a_thousand_columns_holds_many_rows() {
+        let column: arrow_array::ArrayRef = Arc::new(Int32Array::from_iter_values(0..1_000));
+        let wide = RecordBatch::try_from_iter(
+            (0..1_000).map(|number| (format!("c{number}"), Arc::clone(&column))),
+        )
+        .unwrap();
+        let schema = schema_message(&wide.schema()).unwrap();
+        let mut encoder = TableEncoder::new(&wide.schema(), &schema).unwrap();
+        let message = encoder.encode(&wide, 0).unwrap();
+        assert!(message.rows >= 200, "{} rows", message.rows);
     }
 
     #[test]
