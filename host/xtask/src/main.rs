@@ -92,7 +92,7 @@ struct SimulateArgs {
 
 #[derive(Debug, Args)]
 struct BenchArgs {
-    /// Instead: Alibaba's Python and Java clients and Longshore write the same rows into the same local server
+    /// Instead: Alibaba's Python, Java and Go clients and Longshore write the same rows into the same local server
     #[arg(long)]
     peers: bool,
     /// Rows of the narrow shape for --peers; a fifth as many of the wide one

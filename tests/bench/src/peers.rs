@@ -193,8 +193,8 @@ fn print_text(lines: Vec<Line>, runs: usize, ceiling: &[ceiling::Ceiling]) {
     }
     println!(
         "CPU, memory and time are those of the writing process, from its start to its end; Longshore reads its rows \
-         from Parquet, the others make theirs in memory; first row: until the first body byte is at the server; CPU ×: how many times as many rows Longshore writes in a \
-         second of CPU; the Go SDK deflates at level 6, it has no other"
+         from Parquet, the others make theirs in memory; first row: until the first body byte is at the server; CPU ×: how \
+         many times as many rows Longshore writes in a second of CPU; the Go SDK deflates at level 6, it has no other"
     );
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::table::{TABLES, TableKind};
 use longshore_tests::Random;
+
+use crate::table::{TABLES, TableKind};
 
 /// Who is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

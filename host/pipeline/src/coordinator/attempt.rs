@@ -141,10 +141,9 @@ impl<'a> Attempt<'a> {
         let requests = Arc::clone(&self.coordinator.requests);
         let notes = Arc::clone(&self.notes);
         let mut stop = self.coordinator.stop.clone();
-        let resumed = latest.is_some();
         loop {
             while let Some(said) = self.kept.take() {
-                if let Some(outcome) = self.take(said, resumed).await? {
+                if let Some(outcome) = self.take(said).await? {
                     return Ok(outcome);
                 }
             }
@@ -167,12 +166,8 @@ impl<'a> Attempt<'a> {
                 () = notes.changed() => self.store_notes()?,
                 said = hear(&mut self.events) => {
                     let said = said.ok_or(RunError::SourceDied)?;
-                    if let FromSource::Event(event) = &said
-                        && let SourceEvent::Batch(batch) = event.as_ref()
-                    {
-                        self.arrived(batch.position.as_ref());
-                    }
-                    if let Some(outcome) = self.take(said, resumed).await? {
+                    self.heard(&said);
+                    if let Some(outcome) = self.take(said).await? {
                         return Ok(outcome);
                     }
                 },
@@ -205,8 +200,8 @@ impl<'a> Attempt<'a> {
             let restore = noted.get(&subtask).or(stored);
             let name = format!("writer {subtask}");
             let checkpoint = latest.map_or(0, |checkpoint| checkpoint.id);
-            let sender = self.open_instance(name, subtask, restore, checkpoint);
-            let sender = sender.await?;
+            let opened = self.open_instance(name, subtask, restore, checkpoint);
+            let sender = opened.await?;
             self.instances.push(sender);
         }
         Ok(())
@@ -258,17 +253,21 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    /// A batch came, with the position after it where it completes a cut.
-    pub(super) fn arrived(&mut self, position: Option<&Position>) {
-        self.arrivals += 1;
-        self.at_cut = position.is_some();
-        if let Some(position) = position {
-            self.cut = Some(position.clone());
+    /// Notes where the source goes on, where that is what it said.
+    pub(super) fn heard(&mut self, said: &FromSource) {
+        if let FromSource::Event(event) = said
+            && let SourceEvent::Batch(batch) = event.as_ref()
+        {
+            self.arrivals += 1;
+            self.at_cut = batch.position.is_some();
+            if self.at_cut {
+                self.cut.clone_from(&batch.position);
+            }
         }
     }
 
     /// Does what the source said; the outcome when that was its end.
-    async fn take(&mut self, said: FromSource, resumed: bool) -> Result<Option<Outcome>, RunError> {
+    pub(super) async fn take(&mut self, said: FromSource) -> Result<Option<Outcome>, RunError> {
         match said {
             FromSource::Event(event) => match *event {
                 SourceEvent::Table(table) => self.table_came(&table).await?,
@@ -279,14 +278,14 @@ impl<'a> Attempt<'a> {
                 SourceEvent::Batch(batch) => self.deal(batch).await?,
             },
             FromSource::Failed(error) => return Err(error.into()),
-            FromSource::End(stats) => return self.ended(stats, resumed).await.map(Some),
+            FromSource::End(stats) => return self.ended(stats).await.map(Some),
         }
         Ok(None)
     }
 
-    async fn ended(&mut self, stats: SourceStats, resumed: bool) -> Result<Outcome, RunError> {
+    async fn ended(&mut self, stats: SourceStats) -> Result<Outcome, RunError> {
         self.report.note_source(stats);
-        let nothing_new = !self.rows_seen && resumed;
+        let nothing_new = !self.rows_seen && self.report.resumed_from.is_some();
         if !nothing_new {
             self.checkpoint(true).await?;
         }
@@ -300,7 +299,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Hands the rows of a batch to the instances.
-    pub(super) async fn deal(&mut self, batch: SourceBatch) -> Result<(), RunError> {
+    async fn deal(&mut self, batch: SourceBatch) -> Result<(), RunError> {
         let events = event_count(&batch.batch);
         let origin = Arc::new(batch.origin);
         for target in self.targets.of_source(batch.table) {

@@ -84,24 +84,19 @@ impl Attempt<'_> {
             )),
             false => None,
         };
-        let statements = self.statements().await?;
         if let Some((table, schema)) = declared {
             let (done, _) = oneshot::channel();
-            let declare = Command::Declare {
+            self.send_statement(Command::Declare {
                 target: index,
                 table,
                 schema,
                 done,
-            };
-            if statements.send(declare).await.is_err() {
-                return Err(self.first_failure().await);
-            }
+            })
+            .await?;
         }
         let (done, mut answer) = oneshot::channel();
-        let command = Command::ChangeSchema { change, next, done };
-        if statements.send(command).await.is_err() {
-            return Err(self.first_failure().await);
-        }
+        self.send_statement(Command::ChangeSchema { change, next, done })
+            .await?;
         // Before the first checkpoint there is nothing to say how far a table is ahead of.
         let flows = self.coordinator.store.latest()?.is_some();
         self.kept.changing.push(index);
@@ -122,39 +117,43 @@ impl Attempt<'_> {
 
     /// Deals with what has nothing to do with the tables that are changing; keeps all else.
     async fn meanwhile(&mut self, said: FromSource) -> Result<(), RunError> {
-        let said = match said {
-            FromSource::Event(event) => match *event {
-                SourceEvent::Batch(batch) => {
-                    self.arrived(batch.position.as_ref());
-                    let targets = self.targets.of_source(batch.table);
-                    if !self.kept.concerns(&targets) && !self.kept.holds(batch.table) {
-                        return self.deal(batch).await;
-                    }
-                    SourceEvent::Batch(batch).into()
-                }
-                SourceEvent::Table(table) => {
-                    let paths = self.paths_of(&table.path)?;
-                    let targets = self.targets.at(&paths);
-                    if !self.kept.concerns(&targets) && !self.kept.holds(table.id) {
-                        return Box::pin(self.table_came(&table)).await;
-                    }
-                    SourceEvent::Table(table).into()
-                }
-                other => other.into(),
-            },
-            end => end,
-        };
-        self.kept.events.push_back(said);
-        Ok(())
+        self.heard(&said);
+        if self.must_wait(&said)? {
+            self.kept.events.push_back(said);
+            return Ok(());
+        }
+        // The end, which has an outcome, always waits.
+        Box::pin(self.take(said)).await.map(|_| ())
     }
 
-    /// The instance that statements run in. Writers go on beside it.
-    async fn statements(&mut self) -> Result<mpsc::Sender<Command>, RunError> {
-        if self.statements.is_none() {
-            let sender = self.open_instance("statements".into(), 0, None, 0).await?;
-            self.statements = Some(sender);
+    fn must_wait(&mut self, said: &FromSource) -> Result<bool, RunError> {
+        let FromSource::Event(event) = said else {
+            return Ok(true);
+        };
+        let (source, targets) = match event.as_ref() {
+            SourceEvent::Batch(batch) => (batch.table, self.targets.of_source(batch.table)),
+            SourceEvent::Table(table) => {
+                let paths = self.paths_of(&table.path)?;
+                (table.id, self.targets.at(&paths))
+            }
+            SourceEvent::Truncate(_) | SourceEvent::Drop(_) => return Ok(true),
+        };
+        Ok(self.kept.concerns(&targets) || self.kept.holds(source))
+    }
+
+    /// Sends to the instance that statements run in. Writers go on beside it.
+    async fn send_statement(&mut self, command: Command) -> Result<(), RunError> {
+        let statements = match self.statements.take() {
+            Some(statements) => statements,
+            None => self.open_instance("statements".into(), 0, None, 0).await?,
+        };
+        let sent = statements.send(command).await.is_ok();
+        self.statements = Some(statements);
+        if sent {
+            Ok(())
+        } else {
+            Err(self.first_failure().await)
         }
-        self.statements.clone().ok_or(RunError::InstanceDied)
     }
 }
 

@@ -20,12 +20,6 @@ pub(super) enum FromSource {
     Failed(SourceError),
 }
 
-impl From<SourceEvent> for FromSource {
-    fn from(event: SourceEvent) -> Self {
-        Self::Event(Box::new(event))
-    }
-}
-
 /// Starts to read. That ends with the input, with an error, or when the receiver is dropped.
 pub(super) fn start(
     platform: &dyn Platform,
